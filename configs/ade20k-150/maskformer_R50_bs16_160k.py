@@ -1,0 +1,19 @@
+"""MaskFormer with ResNet-50 on ADE20K SceneParse150, as published (arXiv 2107.06278, table 1).
+
+    python train.py --config=configs/ade20k-150/maskformer_R50_bs16_160k.py --workdir=runs/ade20k
+
+The data is looked for in datasets/ADEChallengeData2016 (other places: --config.data.root), the
+ImageNet weights in weights/R-50.pkl (--config.train.init_backbone).
+
+Cost: published with 8 V100, two images and 4.3 GB each.
+Expected: mIoU 44.5 (46.7 with several scales and flipping).
+"""
+
+from maskformer_jax.config import Config
+from maskformer_jax.recipes import RESNET50_WEIGHTS, ade20k_150
+
+
+def get_config() -> Config:
+    config = ade20k_150()
+    config.train.init_backbone = RESNET50_WEIGHTS
+    return config

@@ -1,0 +1,63 @@
+"""MaskFormer (arXiv 2107.06278) in JAX and Flax: one model for semantic and panoptic segmentation.
+
+The names below are loaded when they are first used, so that importing the package costs nothing
+and has no side effect.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maskformer_jax.config import Config
+    from maskformer_jax.config_io import load_config
+    from maskformer_jax.errors import UserError
+    from maskformer_jax.models.build import build_model
+    from maskformer_jax.postprocess import semantic_inference
+    from maskformer_jax.pretrained import (
+        Loaded,
+        Result,
+        create_model,
+        list_models,
+        load_pretrained,
+    )
+    from maskformer_jax.types import Batch, Predictions
+
+__all__ = [
+    "Batch",
+    "Config",
+    "Loaded",
+    "Predictions",
+    "Result",
+    "UserError",
+    "build_model",
+    "create_model",
+    "list_models",
+    "load_config",
+    "load_pretrained",
+    "semantic_inference",
+]
+
+_MODULES = {
+    "Batch": "types",
+    "Config": "config",
+    "Loaded": "pretrained",
+    "Predictions": "types",
+    "Result": "pretrained",
+    "UserError": "errors",
+    "build_model": "models.build",
+    "create_model": "pretrained",
+    "list_models": "pretrained",
+    "load_config": "config_io",
+    "load_pretrained": "pretrained",
+    "semantic_inference": "postprocess",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

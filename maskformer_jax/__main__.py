@@ -1,0 +1,65 @@
+"""`python -m maskformer_jax COMMAND ...`: finds the command and turns its errors into a message."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from maskformer_jax.config_fields import did_you_mean
+from maskformer_jax.errors import UserError
+
+# Command: (module in maskformer_jax.commands, what it does).
+COMMANDS = {
+    "train": ("train", "train a model, or go on with an interrupted run"),
+    "eval": ("evaluate", "score a checkpoint on a data set"),
+    "predict": ("predict", "segment images and folders of images"),
+    "convert": ("convert", "convert a published checkpoint to ours or back"),
+    "check-data": ("check_data", "look for errors in a data set before they cost a run"),
+    "prepare": ("prepare", "make a data set ready for training"),
+    "list": ("list_models", "list the configs that come with the package"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: The command and its arguments; those of the process by default.
+
+    Returns:
+        The exit status: 0, or 1 after an error that is the user's to mend. A usage mistake
+        raises SystemExit(2), as argparse does.
+    """
+    command, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print(_usage())
+        return 0
+    if command not in COMMANDS:
+        print(
+            f"error: unknown command {command!r}; {did_you_mean(command, COMMANDS)}",
+            file=sys.stderr,
+        )
+        return 2
+    module, _ = COMMANDS[command]
+    try:
+        importlib.import_module(f"maskformer_jax.commands.{module}").run(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def _usage() -> str:
+    lines = ["usage: python -m maskformer_jax COMMAND ...", "", "commands:"]
+    lines += [f"  {name:12}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines += ["", "python -m maskformer_jax COMMAND --help lists a command's options."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,32 @@
+"""Files that are either whole or not there."""
+
+import os
+from pathlib import Path
+
+from maskformer_jax.errors import UserError
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write `data` (text as UTF-8) to `path`, making its folder where needed.
+
+    The data goes to a temporary file beside `path`, which takes its place at the end: a reader
+    sees the old file or the new one, and a process killed half-way leaves the old one.
+
+    Raises:
+        UserError: the file cannot be written (no permission, disk full, ...).
+    """
+    content = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        # A folder that could not be made holds nothing to remove.
+        if temporary.parent.is_dir():
+            temporary.unlink(missing_ok=True)

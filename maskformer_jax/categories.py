@@ -1,0 +1,27 @@
+"""What a data set's classes are called and look like."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Category:
+    """One class of a data set."""
+
+    name: str
+    color: tuple[int, int, int]  # RGB, 0..255
+    is_thing: bool = False  # countable (things) or amorphous (stuff)
+    category_id: int = -1  # the data set's own id; the label is the position in the list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetInfo:
+    """Everything about a data set that code downstream may ask for."""
+
+    name: str
+    categories: tuple[Category, ...]  # in label order 0..K-1
+    ignore_label: int | None  # the value of void pixels in label maps; None where there is none
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of classes without no-object."""
+        return len(self.categories)

@@ -1,0 +1,42 @@
+"""`predict`: segment images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
+
+
+def run(argv: Sequence[str]) -> None:
+    """Reads the arguments, loads the checkpoint and segments the images.
+
+    Raises:
+        UserError: the config, the checkpoint or an image is wrong.
+    """
+    parser = CommandParser(
+        "predict",
+        "Segment images: writes an overlay picture, a label map and a JSON of segments for each.",
+        config="optional",
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE_OR_FOLDER",
+        help="images, and folders of images",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="a workdir, one checkpoint in it, or a published .pkl (which needs --config)",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where to write")
+    arguments, overrides = parser.read(argv)
+    config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
+
+    from maskformer_jax.prediction import predict_paths
+    from maskformer_jax.pretrained import load_pretrained
+
+    loaded = load_pretrained(arguments.checkpoint, config=config)
+    predict_paths(loaded, arguments.inputs, arguments.output)

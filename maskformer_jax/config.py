@@ -1,0 +1,164 @@
+"""The configuration: typed, nested by component, with the published ResNet-50 values as defaults.
+
+Every field can be set in a config file (`config.optim.learning_rate = 6e-5`) and on the command
+line (`--config.optim.learning_rate=6e-5`); `config_io` checks names and types in both places.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Size = tuple[int, int]  # (height, width) in pixels
+
+
+@dataclass(slots=True, kw_only=True)
+class ResNetConfig:
+    """ResNet backbone with frozen batch norm."""
+
+    type: Literal["resnet"] = "resnet"
+    depth: Literal[18, 34, 50, 101] = 50
+    width: int = 64  # channels of the stem; all others are multiples of it
+    stride_in_1x1: bool = False  # True: the stride sits in the first 1x1 (Caffe/MSRA weights)
+    freeze_at: int = 0  # 1 freezes the stem, 2 also res2, ... 5 the whole backbone
+
+
+@dataclass(slots=True, kw_only=True)
+class PixelDecoderConfig:
+    """FPN-like decoder from res2..res5 to per-pixel embeddings at stride 4."""
+
+    type: Literal["fpn"] = "fpn"
+    conv_dim: int = 256
+    mask_dim: int = 256
+
+
+@dataclass(slots=True, kw_only=True)
+class TransformerDecoderConfig:
+    """N learned queries attending to one feature map."""
+
+    num_queries: int = 100
+    num_layers: int = 6
+    hidden_dim: int = 256
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    dropout: float = 0.1
+    pre_norm: bool = False
+    deep_supervision: bool = True
+    enforce_input_proj: bool = False  # project the input even where its width is hidden_dim
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelConfig:
+    """The three parts of MaskFormer and what the model does to its input."""
+
+    backbone: ResNetConfig = field(default_factory=ResNetConfig)
+    pixel_decoder: PixelDecoderConfig = field(default_factory=PixelDecoderConfig)
+    transformer_decoder: TransformerDecoderConfig = field(default_factory=TransformerDecoderConfig)
+    pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)  # RGB, 0..255
+    pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    size_divisibility: int = 32  # images are padded to a multiple of it; 0: not at all
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+@dataclass(slots=True, kw_only=True)
+class LossConfig:
+    """Matching and losses (paper section 3.2); the weights serve both."""
+
+    class_weight: float = 1.0
+    mask_weight: float = 20.0
+    dice_weight: float = 1.0
+    no_object_weight: float = 0.1  # of the no-object class in the cross-entropy
+    class_cost: float = 1.0
+    matcher: Literal["scipy"] = "scipy"
+
+
+@dataclass(slots=True, kw_only=True)
+class AugmentConfig:
+    """Augmentation of semantic training images, in this order."""
+
+    short_edges: tuple[int, ...] = (512,)  # one is drawn for each image
+    max_size: int = 2048  # bound on the longer side
+    crop_size: Size = (512, 512)  # smaller images are padded to it
+    color: bool = True  # SSD-style brightness, contrast, saturation, hue
+    flip: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class DataConfig:
+    """Which data set, where it lies, how it is read."""
+
+    dataset: str = ""  # a name from maskformer_jax/data/metadata
+    root: str = ""  # its folder
+    format: Literal["folder", "tfds"] = "folder"
+    train_split: str = "train"
+    eval_split: str = "val"
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    num_segments: int = 150  # N, slots for segments of an image
+    num_workers: int = 0  # loader processes; 0: threads of this process
+    num_threads: int = 2  # reading threads of each process
+
+
+@dataclass(slots=True, kw_only=True)
+class OptimConfig:
+    """AdamW with full-model gradient clipping."""
+
+    learning_rate: float = 1e-4
+    backbone_multiplier: float = 0.1
+    weight_decay: float = 1e-4
+    weight_decay_norm: float = 0.0
+    weight_decay_embed: float = 0.0
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    clip_norm: float = 0.01  # of the gradient over all parameters
+    schedule: Literal["poly", "multistep"] = "poly"
+    poly_power: float = 0.9
+    milestones: tuple[int, ...] = ()  # steps at which multistep multiplies by `decay`
+    decay: float = 0.1
+    warmup_steps: int = 0
+    warmup_factor: float = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class MeshConfig:
+    """Device mesh. The batch is split over data x fsdp, parameters over fsdp."""
+
+    data: int = -1  # -1: all devices that are left
+    fsdp: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainConfig:
+    """Length and bookkeeping of a run. One step is one update on one global batch."""
+
+    num_steps: int = 160_000
+    batch_size: int = 16  # global
+    seed: int = 0
+    init_backbone: str = ""  # ImageNet weights; empty: random
+    init_backbone_format: Literal["torchvision", "caffe"] = "torchvision"  # caffe: BGR, no std
+    log_every: int = 50
+    checkpoint_every: int = 5_000
+    eval_every: int = 5_000
+    keep_checkpoints: int = 2  # the newest; the best is kept besides
+
+
+@dataclass(slots=True, kw_only=True)
+class EvalConfig:
+    """Test-time input and inference."""
+
+    short_edge: int = 512
+    max_size: int = 2048
+    batch_size: int = 1
+    resize_before_inference: bool = False  # to output size before sigmoid and class sum
+
+
+@dataclass(slots=True, kw_only=True)
+class Config:
+    """A whole recipe: one file under configs/ makes one of these."""
+
+    name: str = ""  # "<dataset>/<model>", filled in from the file's place
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)

@@ -1,0 +1,128 @@
+"""Whether a config makes sense: the type and range of each field, and fields that must agree."""
+
+from collections.abc import Iterator
+
+from maskformer_jax.config import Config
+from maskformer_jax.config_fields import check_value, walk_fields
+from maskformer_jax.errors import UserError
+
+# Ranges by path: (smallest, largest, what to say). Tuples are checked item by item.
+_INFINITY = float("inf")
+_RANGES: dict[str, tuple[float, float, str]] = {
+    "model.backbone.freeze_at": (0, 5, "0..5"),
+    "model.transformer_decoder.dropout": (0, 0.999, "at least 0 and below 1"),
+    "model.size_divisibility": (0, _INFINITY, "0 (no padding) or more"),
+    "loss.class_weight": (0, _INFINITY, "0 or more"),
+    "loss.mask_weight": (0, _INFINITY, "0 or more"),
+    "loss.dice_weight": (0, _INFINITY, "0 or more"),
+    "loss.no_object_weight": (0, _INFINITY, "0 or more"),
+    "loss.class_cost": (0, _INFINITY, "0 or more"),
+    "data.num_workers": (0, _INFINITY, "0 (threads of this process) or more"),
+    "optim.learning_rate": (0, _INFINITY, "0 or more"),
+    "optim.backbone_multiplier": (0, _INFINITY, "0 or more"),
+    "optim.weight_decay": (0, _INFINITY, "0 or more"),
+    "optim.weight_decay_norm": (0, _INFINITY, "0 or more"),
+    "optim.weight_decay_embed": (0, _INFINITY, "0 or more"),
+    "optim.b1": (0, 0.999999, "at least 0 and below 1"),
+    "optim.b2": (0, 0.999999, "at least 0 and below 1"),
+    "optim.warmup_steps": (0, _INFINITY, "0 (no warm-up) or more"),
+    "optim.warmup_factor": (0, 1, "0..1"),
+}
+_POSITIVE = (
+    "model.backbone.width",
+    "model.pixel_decoder.conv_dim",
+    "model.pixel_decoder.mask_dim",
+    "model.transformer_decoder.num_queries",
+    "model.transformer_decoder.num_layers",
+    "model.transformer_decoder.hidden_dim",
+    "model.transformer_decoder.num_heads",
+    "model.transformer_decoder.ffn_dim",
+    "model.pixel_std",
+    "data.augment.short_edges",
+    "data.augment.max_size",
+    "data.augment.crop_size",
+    "data.num_segments",
+    "data.num_threads",
+    "optim.eps",
+    "optim.clip_norm",
+    "optim.poly_power",
+    "optim.milestones",
+    "optim.decay",
+    "mesh.fsdp",
+    "train.num_steps",
+    "train.batch_size",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.eval_every",
+    "train.keep_checkpoints",
+    "eval.short_edge",
+    "eval.max_size",
+    "eval.batch_size",
+)
+
+
+def check_config(config: Config) -> None:
+    """Checks every field's type, then the values.
+
+    Raises:
+        UserError: lists all that is wrong at once.
+    """
+    problems = list(_type_problems(config)) or list(_value_problems(config))
+    if len(problems) == 1:
+        raise UserError(problems[0])
+    if problems:
+        raise UserError("the config has several errors:\n  " + "\n  ".join(problems))
+
+
+def _type_problems(config: Config) -> Iterator[str]:
+    for field in walk_fields(config):
+        try:
+            check_value(field.value, field.hint, path=field.path)
+        except UserError as error:
+            yield str(error)
+
+
+def _value_problems(config: Config) -> Iterator[str]:
+    for field in walk_fields(config):
+        items = field.value if isinstance(field.value, tuple) else (field.value,)
+        if field.path in _POSITIVE and not all(item > 0 for item in items):
+            yield f"config.{field.path} must be above 0, not {field.value!r}"
+        if field.path in _RANGES:
+            low, high, words = _RANGES[field.path]
+            if not all(low <= item <= high for item in items):
+                yield f"config.{field.path} must be {words}, not {field.value!r}"
+    yield from _model_problems(config)
+    yield from _run_problems(config)
+
+
+def _model_problems(config: Config) -> Iterator[str]:
+    decoder = config.model.transformer_decoder
+    if decoder.num_heads > 0 and decoder.hidden_dim % decoder.num_heads:
+        yield (
+            f"config.model.transformer_decoder.hidden_dim ({decoder.hidden_dim}) must be a "
+            f"multiple of num_heads ({decoder.num_heads})"
+        )
+
+
+def _run_problems(config: Config) -> Iterator[str]:
+    train, mesh, optim = config.train, config.mesh, config.optim
+    if not config.data.dataset:
+        yield "config.data.dataset must name a data set, such as ade20k-150"
+    if not config.data.augment.short_edges:
+        yield "config.data.augment.short_edges must hold at least one size"
+    if mesh.data != -1 and mesh.data < 1:
+        yield f"config.mesh.data must be -1 (all devices that are left) or above 0, not {mesh.data}"
+    elif mesh.fsdp > 0:
+        parts = max(mesh.data, 1) * mesh.fsdp
+        if train.batch_size % parts:
+            yield (
+                f"config.train.batch_size ({train.batch_size}) must be a multiple of the devices "
+                f"that share a batch (config.mesh.data x config.mesh.fsdp = {parts})"
+            )
+    if optim.warmup_steps >= train.num_steps > 0:
+        yield (
+            f"config.optim.warmup_steps ({optim.warmup_steps}) must be below "
+            f"config.train.num_steps ({train.num_steps})"
+        )
+    if list(optim.milestones) != sorted(set(optim.milestones)):
+        yield f"config.optim.milestones must rise, not {optim.milestones!r}"

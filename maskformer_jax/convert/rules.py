@@ -1,0 +1,167 @@
+"""Tables that pair our variables with the tensors of another naming, used in both directions.
+
+A rule is a pattern for the path of one of our variables (without its collection, for example
+"backbone/res2_0/conv1/conv/kernel"), the name that the tensor has elsewhere, and how its layout
+differs. Every variable matches exactly one rule; every foreign tensor is used or listed as
+skipped; whatever does not fit is reported at once.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from maskformer_jax.errors import UserError
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How one variable lies in a foreign tensor.
+
+    `part` of `num_parts` says which equal share of the first axis belongs to the variable.
+    """
+
+    to_ours: Callable[[np.ndarray, Shape], np.ndarray]  # (share, shape of the variable)
+    to_theirs: Callable[[np.ndarray], np.ndarray]
+    part: int = 0
+    num_parts: int = 1
+
+    def share(self, tensor: np.ndarray) -> np.ndarray:
+        """Cut out the share of the variable."""
+        size = tensor.shape[0] // self.num_parts
+        return tensor[self.part * size : (self.part + 1) * size]
+
+    def foreign_shape(self, shape: Shape) -> Shape:
+        """Find the shape of the whole foreign tensor from that of the variable."""
+        share = self.to_theirs(np.broadcast_to(np.float32(0), shape)).shape
+        return (share[0] * self.num_parts, *share[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a table: `theirs` may refer to the groups of the pattern `ours`."""
+
+    ours: str
+    theirs: str
+    layout: Layout
+
+
+VECTOR = Layout(lambda x, shape: x.reshape(shape), lambda x: x)
+CONV = Layout(lambda x, _: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1))
+LINEAR = Layout(lambda x, _: x.T, lambda x: x.T)
+# Attention: theirs [out, in] matrices, ours with the heads as an axis of its own.
+HEADS_OUT = Layout(lambda x, shape: x.T.reshape(shape), lambda x: x.reshape(-1, x.shape[-1]).T)
+
+
+def packed_heads(part: int) -> tuple[Layout, Layout]:
+    """Make the layouts of kernel [in, heads, head_dim] and bias in a packed q, k, v projection."""
+    kernel = Layout(
+        lambda x, shape: x.T.reshape(shape),
+        lambda x: x.reshape(x.shape[0], -1).T,
+        part=part,
+        num_parts=3,
+    )
+    bias = Layout(lambda x, shape: x.reshape(shape), lambda x: x.ravel(), part=part, num_parts=3)
+    return kernel, bias
+
+
+def add_prefix(rules: Sequence[Rule], *, ours: str, theirs: str) -> tuple[Rule, ...]:
+    """Move a table down, for example below "backbone/" here and "backbone." there."""
+    return tuple(Rule(ours + rule.ours, theirs + rule.theirs, rule.layout) for rule in rules)
+
+
+def import_tensors(
+    tensors: Mapping[str, np.ndarray],
+    template: Mapping[str, Any],
+    rules: Sequence[Rule],
+    *,
+    skipped: Sequence[str] = (),
+    source: str = "the checkpoint",
+) -> dict[str, Any]:
+    """Fill a tree of variables from foreign tensors.
+
+    Args:
+        tensors: by their foreign names.
+        template: nested dicts, a collection at the top, of anything with `shape` (and `dtype`,
+            else float32).
+        rules: the table.
+        skipped: patterns of foreign names that belong to no variable.
+        source: how error messages call the tensors, say the path of their file.
+
+    Raises:
+        UserError: tensors are missing, unexpected or mis-shaped; names all of them.
+    """
+    flat: dict[tuple[str, ...], np.ndarray] = {}
+    used: set[str] = set()
+    missing, mis_shaped = set(), []
+    for path, leaf in _leaves(template):
+        name, layout = _find(rules, path)
+        shape, expected = tuple(leaf.shape), layout.foreign_shape(tuple(leaf.shape))
+        if name not in tensors:
+            missing.add(f"missing: {name} {list(expected)}")
+        elif tensors[name].shape != expected:
+            mis_shaped.append(
+                f"wrong shape: {name} is {list(tensors[name].shape)}, "
+                f"the model needs {list(expected)}"
+            )
+        else:
+            value = layout.to_ours(layout.share(tensors[name]), shape)
+            flat[path] = np.ascontiguousarray(value, getattr(leaf, "dtype", np.float32))
+        used.add(name)
+    unexpected = [
+        f"unexpected: {name} {list(tensors[name].shape)}"
+        for name in tensors
+        if name not in used and not any(re.fullmatch(pattern, name) for pattern in skipped)
+    ]
+    problems = sorted(missing) + sorted(set(mis_shaped)) + sorted(unexpected)
+    if problems:
+        raise UserError("\n  ".join([f"{source} does not fit the model:", *problems]))
+    return _nest(flat)
+
+
+def export_tensors(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np.ndarray]:
+    """Give our variables their foreign names and layouts; the inverse of `import_tensors`."""
+    shares: dict[str, list[tuple[int, np.ndarray]]] = {}
+    for path, leaf in _leaves(variables):
+        name, layout = _find(rules, path)
+        shares.setdefault(name, []).append((layout.part, layout.to_theirs(np.asarray(leaf))))
+    return {
+        name: np.concatenate([share for _, share in sorted(parts, key=lambda part: part[0])])
+        for name, parts in shares.items()
+    }
+
+
+def _find(rules: Sequence[Rule], path: tuple[str, ...]) -> tuple[str, Layout]:
+    ours = "/".join(path[1:])
+    found = [
+        (match.expand(rule.theirs), rule.layout)
+        for rule in rules
+        if (match := re.fullmatch(rule.ours, ours))
+    ]
+    if len(found) != 1:
+        raise ValueError(f"{ours} matches {len(found)} conversion rules instead of one")
+    return found[0]
+
+
+def _leaves(
+    tree: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _nest(flat: Mapping[tuple[str, ...], np.ndarray]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        node = tree
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = value
+    return tree

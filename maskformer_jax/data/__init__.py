@@ -1,0 +1,1 @@
+"""From files to batches, in NumPy: sources, augmentation, targets, the training and test input."""

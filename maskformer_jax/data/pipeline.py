@@ -1,0 +1,241 @@
+"""Training batches and test images, decoded ahead of the device.
+
+The training stream is a pure function of (seed, step): it does not depend on the number of threads
+or worker processes, resuming at a step needs nothing but its number, and n processes together read
+what one would.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import grain
+import numpy as np
+from absl import flags
+from jaxtyping import UInt8
+
+from maskformer_jax.config import Config, DataConfig, EvalConfig, Size
+from maskformer_jax.data.example import Example, Source
+from maskformer_jax.data.images import decode_image, read_bytes
+from maskformer_jax.data.registry import load_dataset_info
+from maskformer_jax.data.sources import open_source
+from maskformer_jax.data.targets import semantic_targets
+from maskformer_jax.data.transforms import augment, resize_image, shortest_edge_size
+from maskformer_jax.errors import UserError
+from maskformer_jax.types import Batch
+
+_BATCHES_AHEAD = 4  # ready or in the making, in this process or in each worker
+_MAX_SEED = 2**32
+
+
+class EvalExample(NamedTuple):
+    """A test image as the network sees it, with its labels at the original size."""
+
+    image_id: str
+    image: Any  # uint8 [h, w, 3], RGB, resized for the network
+    original_size: Size
+    label_map: Any  # int32 [original h, original w], 0..K-1, -1 void
+
+
+class TrainBatches:
+    """An endless iterator over this process's share of the training batches.
+
+    Close it, or use it as a context manager: that ends the worker processes.
+    """
+
+    def __init__(self, batches: grain.IterDataset) -> None:
+        self._iterator = iter(batches)
+
+    def __iter__(self) -> "TrainBatches":
+        return self
+
+    def __next__(self) -> Batch:
+        try:
+            return next(self._iterator)
+        except UserError as error:
+            self.close()
+            # The traceback through threads and processes says nothing about the bad file.
+            raise error.with_traceback(None) from None
+
+    def close(self) -> None:
+        """Ends threads and worker processes. Closing twice does nothing more."""
+        self._iterator.close()
+
+    def __enter__(self) -> "TrainBatches":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def train_batches(
+    config: Config, *, start_step: int = 0, process_index: int = 0, process_count: int = 1
+) -> TrainBatches:
+    """The batches for the updates `start_step`, `start_step` + 1, ...
+
+    Every epoch is a new permutation of the whole data set, and batches go on across its end. Of
+    the elements of a global batch, process p of n gets p, p + n, p + 2n, ...
+
+    Args:
+        config: `data`, `train.batch_size` and `train.seed` are used.
+        start_step: updates done before.
+        process_index: of this process.
+        process_count: how many processes share the global batch.
+
+    Returns:
+        `Batch`es of NumPy arrays, their B being the local part of the batch, their size
+        `data.augment.crop_size`.
+
+    Raises:
+        UserError: the config or the data set is wrong; while iterating, an example is.
+    """
+    data, seed = config.data, config.train.seed
+    local_size, rest = divmod(config.train.batch_size, process_count)
+    if rest or local_size < 1:
+        raise UserError(
+            f"train.batch_size is {config.train.batch_size}, but must be a multiple of the "
+            f"{process_count} processes"
+        )
+    if not 0 <= seed < _MAX_SEED:
+        raise UserError(f"train.seed is {seed}, but must be in 0..{_MAX_SEED - 1}")
+    source = open_source(data, data.train_split, load_dataset_info(data.dataset))
+    _prepare_process()
+    batches = (
+        grain.MapDataset.source(source)
+        .shuffle(seed=seed)
+        .repeat()  # before batching, so that a data set smaller than a batch works too
+        .seed(seed)
+        .random_map(partial(_make_sample, config=data))
+        # Only now, after everything random: each process draws for its own elements what one
+        # process alone would have drawn for them.
+        [process_index::process_count]
+        .batch(local_size, drop_remainder=True, batch_fn=_stack)
+        [start_step:]
+    )  # fmt: skip
+    # Batching before this makes the order independent of the number of workers.
+    stream = batches.to_iter_dataset(
+        grain.ReadOptions(num_threads=data.num_threads, prefetch_buffer_size=_BATCHES_AHEAD)
+    )
+    if data.num_workers > 0:
+        stream = stream.mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=data.num_workers, per_worker_buffer_size=2),
+            worker_init_fn=_init_worker,
+        )
+    return TrainBatches(stream)
+
+
+def _make_sample(example: Example, rng: np.random.Generator, *, config: DataConfig) -> Batch:
+    """One element of a batch, without the batch axis."""
+    image, label_map = augment(example.image, example.label_map, config.augment, rng)
+    targets = semantic_targets(
+        label_map, num_segments=config.num_segments, name=f"'{example.image_id}'"
+    )
+    # All pixels are valid, also those that filled the crop up: the published mapper pads before
+    # the network's normalisation, so the padding is grey image there, not masked to zero.
+    image_valid = np.ones(image.shape[:2], bool)
+    return Batch(image, image_valid, targets.segment_map, targets.labels, targets.segment_valid)
+
+
+def _stack(samples: Sequence[Batch]) -> Batch:
+    return Batch(*(np.stack(arrays) for arrays in zip(*samples, strict=True)))
+
+
+def _prepare_process() -> None:
+    # Examples are made side by side already; threads inside OpenCV would only compete.
+    cv2.setNumThreads(0)
+    # Grain reads absl flags, which fails where no absl app has parsed them (tests, notebooks).
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+
+
+def _init_worker(worker_index: int, worker_count: int) -> None:
+    del worker_index, worker_count
+    _prepare_process()
+    # Ctrl-C reaches the whole group; the parent handles it and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    # A killed parent cannot close its workers, and they would wait for it for ever.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+class EvalExamples:
+    """The test images of one process in a fixed order; iterate as often as needed."""
+
+    def __init__(self, source: Source, indices: range, config: Config) -> None:
+        self._source = source
+        self._indices = indices
+        self._config = config
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[EvalExample]:
+        threads = max(self._config.data.num_threads, 1)
+        indices = iter(self._indices)
+        with ThreadPoolExecutor(threads) as pool:
+            ahead: deque[Future[EvalExample]] = deque()
+            try:
+                for index in islice(indices, 2 * threads):
+                    ahead.append(pool.submit(self._read, index))
+                while ahead:
+                    example = ahead.popleft().result()
+                    for index in islice(indices, 1):
+                        ahead.append(pool.submit(self._read, index))
+                    yield example
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _read(self, index: int) -> EvalExample:
+        example = self._source[index]
+        image = resize_for_eval(example.image, self._config.eval)
+        return EvalExample(example.image_id, image, example.image.shape[:2], example.label_map)
+
+
+def eval_examples(
+    config: Config, *, process_index: int = 0, process_count: int = 1
+) -> EvalExamples:
+    """The examples of the evaluation split; over all processes each comes exactly once.
+
+    Process p of n gets p, p + n, p + 2n, ..., so the shares can differ by one.
+
+    Raises:
+        UserError: the data set is wrong; while iterating, an example is.
+    """
+    data = config.data
+    source = open_source(data, data.eval_split, load_dataset_info(data.dataset))
+    _prepare_process()
+    return EvalExamples(source, range(process_index, len(source), process_count), config)
+
+
+def load_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Reads a photograph as upright RGB.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    return decode_image(read_bytes(path), name=str(path))
+
+
+def resize_for_eval(
+    image: UInt8[np.ndarray, "h w 3"], config: EvalConfig
+) -> UInt8[np.ndarray, "new_h new_w 3"]:
+    """Resizes an image for the network: shorter side `short_edge`, longer at most `max_size`."""
+    size = shortest_edge_size(image.shape[:2], config.short_edge, config.max_size)
+    return resize_image(image, size)

@@ -1,0 +1,83 @@
+"""Data sets by name: what their classes are called and look like (metadata/*.json)."""
+
+import difflib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from maskformer_jax.categories import Category, DatasetInfo
+from maskformer_jax.errors import UserError
+
+_METADATA = resources.files("maskformer_jax.data") / "metadata"
+
+
+def list_datasets() -> list[str]:
+    """The names that `load_dataset_info` knows, sorted."""
+    names = (entry.name for entry in _METADATA.iterdir())
+    return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+
+def load_dataset_info(name: str) -> DatasetInfo:
+    """Reads the metadata of a data set.
+
+    Args:
+        name: one of `list_datasets()`, or the path of a JSON file of the same form (see
+            metadata/camvid.json) that describes a data set of one's own.
+
+    Raises:
+        UserError: there is no such data set, or the JSON file is not of that form.
+    """
+    if name.endswith(".json"):
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"data.dataset: there is no file {path}")
+        return _parse_info(path.read_text("utf-8"), origin=str(path))
+    known = list_datasets()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise UserError(
+            f"data.dataset: there is no data set '{name}'; {hint}Known are {', '.join(known)}, "
+            "or give the path of a .json file that lists your classes"
+        )
+    text = (_METADATA / f"{name}.json").read_text("utf-8")
+    return _parse_info(text, origin=f"metadata of {name}")
+
+
+def _parse_info(text: str, *, origin: str) -> DatasetInfo:
+    try:
+        fields = json.loads(text)
+        categories = tuple(_parse_category(entry) for entry in fields["categories"])
+        info = DatasetInfo(
+            name=str(fields["name"]), categories=categories, ignore_label=fields["ignore_label"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{origin}: not a description of a data set ({type(error).__name__}: {error}); needed "
+            'are "name", "ignore_label" and "categories", each with "name", "color" [r, g, b], '
+            '"is_thing" and "category_id"'
+        ) from error
+    _check_ids(info, origin=origin)
+    return info
+
+
+def _parse_category(entry: dict[str, Any]) -> Category:
+    red, green, blue = (int(value) for value in entry["color"])
+    return Category(
+        name=str(entry["name"]),
+        color=(red, green, blue),
+        is_thing=bool(entry["is_thing"]),
+        category_id=int(entry["category_id"]),
+    )
+
+
+def _check_ids(info: DatasetInfo, *, origin: str) -> None:
+    ids = [category.category_id for category in info.categories]
+    used = [*ids, *([] if info.ignore_label is None else [info.ignore_label])]
+    repeated = sorted({value for value in used if used.count(value) > 1})
+    if not ids or repeated or min(used) < 0 or max(used) > 65535:
+        raise UserError(
+            f"{origin}: the category ids and the ignore_label must be different values in "
+            f"0..65535, at least one class; repeated are {repeated or 'none'}"
+        )

@@ -1,0 +1,36 @@
+"""Opens the source of examples that a config asks for."""
+
+from pathlib import Path
+
+from maskformer_jax.categories import DatasetInfo
+from maskformer_jax.config import DataConfig
+from maskformer_jax.data.example import Source
+from maskformer_jax.data.folder import FolderSource
+from maskformer_jax.errors import UserError
+
+
+def open_source(config: DataConfig, split: str, info: DatasetInfo) -> Source:
+    """Opens one split of a data set.
+
+    Args:
+        config: `root` and `format` are used.
+        split: such as "train".
+        info: the data set.
+
+    Raises:
+        UserError: `root` is not set or does not hold the split, or it is empty.
+    """
+    if not config.root:
+        raise UserError(
+            "data.root is not set; give the folder of the data set, such as "
+            f"--config.data.root=datasets/{info.name}"
+        )
+    root = Path(config.root).expanduser()
+    if config.format == "folder":
+        return FolderSource(root, split, info)
+    if config.format == "tfds":
+        # TFDS takes half a second to import; folders do not need it.
+        from maskformer_jax.data.tfds_source import TfdsSource
+
+        return TfdsSource(root, split, info)
+    raise UserError(f"data.format is '{config.format}', but must be 'folder' or 'tfds'")

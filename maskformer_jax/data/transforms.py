@@ -1,0 +1,109 @@
+"""Resizing, cropping, flipping and padding of an image together with its label map.
+
+The operations and their order are those of the published semantic mapper; each is a pure function,
+and everything random comes from the generator that is passed in.
+"""
+
+import numpy as np
+from jaxtyping import Int32, Shaped, UInt8
+from PIL import Image
+
+from maskformer_jax.config import AugmentConfig, Size
+from maskformer_jax.data.color import distort_color, draw_distortion
+
+PAD_COLOR = 128  # of every channel, before normalisation
+VOID = -1
+
+
+def augment(
+    image: UInt8[np.ndarray, "h w 3"],
+    label_map: Int32[np.ndarray, "h w"],
+    config: AugmentConfig,
+    rng: np.random.Generator,
+) -> tuple[UInt8[np.ndarray, "ch cw 3"], Int32[np.ndarray, "ch cw"]]:
+    """Resize, crop, distort colours, flip, pad: any image becomes one of `config.crop_size`."""
+    short_edge = config.short_edges[rng.integers(len(config.short_edges))]
+    size = shortest_edge_size(image.shape[:2], short_edge, config.max_size)
+    rows, columns = draw_crop(size, config.crop_size, rng)
+    image = resize_image(image, size)[rows, columns]
+    label_map = resize_label_map(label_map, size)[rows, columns]
+    if config.color:
+        image = distort_color(np.ascontiguousarray(image), draw_distortion(rng))
+    if config.flip and rng.random() < 0.5:
+        image, label_map = image[:, ::-1], label_map[:, ::-1]
+    return pad_to(image, config.crop_size, PAD_COLOR), pad_to(label_map, config.crop_size, VOID)
+
+
+def shortest_edge_size(size: tuple[int, ...], short_edge: int, max_size: int) -> Size:
+    """The size (height, width) whose shorter side is `short_edge`, unless the longer gets too long.
+
+    Args:
+        size: (height, width) of the image.
+        short_edge: wished length of the shorter side.
+        max_size: bound on the longer side; where it is exceeded, it decides.
+    """
+    height, width = size
+    scale = short_edge / min(height, width)
+    # The shorter side is set, not computed, so that rounding cannot move it.
+    if height < width:
+        new_height, new_width = float(short_edge), scale * width
+    else:
+        new_height, new_width = scale * height, float(short_edge)
+    longer = max(new_height, new_width)
+    if longer > max_size:
+        shrink = max_size / longer
+        new_height, new_width = new_height * shrink, new_width * shrink
+    return int(new_height + 0.5), int(new_width + 0.5)
+
+
+def resize_image(
+    image: UInt8[np.ndarray, "h w 3"], size: Size
+) -> UInt8[np.ndarray, "new_h new_w 3"]:
+    """Pillow's bilinear resize, which widens its filter when shrinking (it is antialiased)."""
+    if image.shape[:2] == size:
+        return image
+    height, width = size
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    return np.array(resized)
+
+
+def resize_label_map(
+    label_map: Shaped[np.ndarray, "h w"], size: Size
+) -> Shaped[np.ndarray, "new_h new_w"]:
+    """Nearest pixel by the rule of torch for float64 maps, as in the published semantic mapper."""
+    if label_map.shape == size:
+        return label_map
+    rows = _nearest_indices(label_map.shape[0], size[0], single=sum(size) <= 128)
+    columns = _nearest_indices(label_map.shape[1], size[1], single=sum(size) <= 128)
+    return label_map[rows[:, None], columns]
+
+
+def draw_crop(size: Size, crop_size: Size, rng: np.random.Generator) -> tuple[slice, slice]:
+    """Rows and columns of a crop at a uniform position, smaller where the image is smaller."""
+    rows, columns = (
+        slice(start, start + min(wanted, available))
+        for wanted, available in zip(crop_size, size, strict=True)
+        for start in [int(rng.integers(max(available - wanted, 0), endpoint=True))]
+    )
+    return rows, columns
+
+
+def pad_to(
+    array: Shaped[np.ndarray, "h w *c"], size: Size, value: int
+) -> Shaped[np.ndarray, "new_h new_w *c"]:
+    """Extends an array to `size` at the bottom and at the right; always a new array."""
+    height, width = array.shape[:2]
+    padded = np.full((*size, *array.shape[2:]), value, array.dtype)
+    padded[:height, :width] = array
+    return padded
+
+
+def _nearest_indices(in_size: int, out_size: int, *, single: bool) -> np.ndarray:
+    # floor(i * in / out) with torch's rounding: it has two kernels for float64 maps, and the one
+    # for small outputs multiplies in single precision.
+    index = np.arange(out_size)
+    if single:
+        position = index.astype(np.float32) * np.float32(in_size / out_size)
+    else:
+        position = (index * (in_size / out_size)).astype(np.float32)
+    return np.minimum(np.floor(position).astype(np.int64), in_size - 1)

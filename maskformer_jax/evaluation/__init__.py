@@ -1,0 +1,1 @@
+"""Metrics that judge predictions against ground truth, and their reports."""

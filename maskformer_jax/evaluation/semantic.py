@@ -1,0 +1,180 @@
+"""Semantic segmentation metrics from one confusion matrix: mIoU, fwIoU, mACC, pACC.
+
+The published results (paper section 4) were judged by detectron2's `SemSegEvaluator`. Its mIoU
+changed in July 2022 for data sets where some class never occurs in the ground truth; `compute`
+gives the present definition as `mIoU` and the one at publication time as `mIoU_older`. They agree
+when every class occurs.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int64, Integer
+from tabulate import tabulate
+
+from maskformer_jax.categories import Category
+
+
+class ClassScores(NamedTuple):
+    """The scores of each class, in label order, counted over all labelled pixels."""
+
+    iou: Float[np.ndarray, " k"]  # percent; nan where the ground truth has no such pixel
+    accuracy: Float[np.ndarray, " k"]  # percent of its pixels found; nan likewise
+    pixels: Int64[np.ndarray, " k"]  # ground-truth pixels
+    predicted: Int64[np.ndarray, " k"]  # predicted pixels, those on void not counted
+
+
+class SemanticMetric:
+    """Counts (predicted, true) label pairs over images; exact however the images are divided.
+
+    Attributes:
+        confusion: int64 [K+1, K+1], pixels by predicted label (row) and true label (column). The
+            last column collects the predictions on void; the last row stays empty.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        if num_classes < 1:
+            raise ValueError(f"num_classes is {num_classes}, but must be at least 1")
+        self.num_classes = num_classes
+        self.confusion = np.zeros((num_classes + 1, num_classes + 1), np.int64)
+
+    @classmethod
+    def from_confusion(cls, confusion: Int64[np.ndarray, "k_plus_1 k_plus_1"]) -> "SemanticMetric":
+        """A metric with these counts, such as the sum of `confusion` over processes."""
+        metric = cls(len(confusion) - 1)
+        metric.confusion += confusion
+        return metric
+
+    def add(
+        self,
+        prediction: Integer[np.ndarray, "h w"],
+        label_map: Integer[np.ndarray, "label_h label_w"],
+    ) -> None:
+        """Count one image.
+
+        Args:
+            prediction: labels 0..K-1.
+            label_map: ground truth of the same size, labels 0..K-1 or -1 for void.
+
+        Raises:
+            ValueError: the sizes differ or a value is out of range. Nothing is counted then.
+        """
+        if prediction.shape != label_map.shape:
+            raise ValueError(
+                f"the prediction is {prediction.shape}, but the label map is {label_map.shape}"
+            )
+        if prediction.size == 0:
+            return
+        _check_range("prediction", prediction, lowest=0, highest=self.num_classes - 1)
+        _check_range("label map", label_map, lowest=-1, highest=self.num_classes - 1)
+        width = self.num_classes + 1
+        truth = label_map.astype(np.int64)
+        truth[truth < 0] = self.num_classes
+        pairs = prediction.astype(np.int64) * width + truth
+        self.confusion += np.bincount(pairs.ravel(), minlength=width**2).reshape(width, width)
+
+    def merge(self, other: "SemanticMetric") -> None:
+        """Add the counts of `other`, as if its images had been added here."""
+        if other.num_classes != self.num_classes:
+            raise ValueError(
+                f"cannot merge counts over {other.num_classes} classes into {self.num_classes}"
+            )
+        self.confusion += other.confusion
+
+    def per_class(self) -> ClassScores:
+        """IoU, accuracy and pixel counts of each class."""
+        k = self.num_classes
+        # Predictions on void count for nothing: only the first K columns enter.
+        labelled = self.confusion[:k, :k]
+        hits = np.diagonal(labelled)
+        pixels = labelled.sum(axis=0)
+        predicted = labelled.sum(axis=1)
+        return ClassScores(
+            iou=_percent(hits, pixels + predicted - hits, where=pixels > 0),
+            accuracy=_percent(hits, pixels, where=pixels > 0),
+            pixels=pixels,
+            predicted=predicted,
+        )
+
+    def compute(self) -> dict[str, float]:
+        """The summary, in percent; every value is nan when no labelled pixel was added.
+
+        Returns:
+            mIoU: mean IoU over the classes that occur in the ground truth.
+            fwIoU: their IoU weighted by their pixels.
+            mACC: mean accuracy over the classes that occur in the ground truth.
+            pACC: share of the labelled pixels that are right.
+            mIoU_older: as mIoU, but a class that is only predicted counts as 0; this is what
+                detectron2 reported when the paper was published.
+        """
+        scores = self.per_class()
+        occurs = scores.pixels > 0
+        names = ("mIoU", "fwIoU", "mACC", "pACC", "mIoU_older")
+        if not occurs.any():
+            return dict.fromkeys(names, float("nan"))
+        iou, pixels = scores.iou[occurs], scores.pixels[occurs]
+        hits = np.diagonal(self.confusion)[: self.num_classes].sum()
+        values = (
+            iou.mean(),
+            (iou * pixels).sum() / pixels.sum(),
+            scores.accuracy[occurs].mean(),
+            100 * hits / pixels.sum(),
+            iou.sum() / np.count_nonzero(scores.pixels + scores.predicted),
+        )
+        return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def format_semantic_table(metric: SemanticMetric, categories: Sequence[Category]) -> str:
+    """The per-class scores and the summary as text, for people.
+
+    Args:
+        metric: the counts.
+        categories: K categories in label order.
+    """
+    scores = metric.per_class()
+    total = max(int(scores.pixels.sum()), 1)
+    rows = [
+        (category.name, _cell(iou), _cell(accuracy), f"{100 * pixels / total:.2f}")
+        for category, iou, accuracy, pixels in zip(
+            categories, scores.iou, scores.accuracy, scores.pixels, strict=True
+        )
+    ]
+    classes = tabulate(
+        rows,
+        headers=("class", "IoU", "accuracy", "% of pixels"),
+        colalign=("left", "right", "right", "right"),
+        disable_numparse=True,
+    )
+    summary = metric.compute()
+    overall = tabulate(
+        [[_cell(value) for value in summary.values()]],
+        headers=tuple(summary),
+        colalign=("right",) * len(summary),
+        disable_numparse=True,
+    )
+    return f"{classes}\n\n{overall}"
+
+
+def _cell(value: float) -> str:
+    """Percentages as papers print them, with a dash for what does not exist."""
+    return "-" if np.isnan(value) else f"{value:.2f}"
+
+
+def _percent(
+    part: Int64[np.ndarray, " k"],
+    whole: Int64[np.ndarray, " k"],
+    *,
+    where: np.ndarray,
+) -> Float[np.ndarray, " k"]:
+    """100 * part / whole, nan outside `where`, without the warning of a division by zero."""
+    out = np.full(part.shape, np.nan)
+    np.divide(100 * part, whole, out=out, where=where)
+    return out
+
+
+def _check_range(what: str, values: np.ndarray, *, lowest: int, highest: int) -> None:
+    smallest, largest = int(values.min()), int(values.max())
+    if smallest < lowest or largest > highest:
+        wrong = smallest if smallest < lowest else largest
+        raise ValueError(f"the {what} holds {wrong}; allowed are {lowest}..{highest}")

@@ -1,0 +1,81 @@
+"""Small layers that several parts of the model share."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from maskformer_jax.models.initializers import linear_bias, linear_kernel
+
+NORM_EPSILON = 1e-5  # of all layer and group norms; Flax would take 1e-6
+
+
+def conv(
+    features: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    use_bias: bool = False,
+    kernel_init: Initializer,
+    dtype: DTypeLike = jnp.float32,
+    name: str | None = None,
+) -> nn.Conv:
+    """Make a square convolution with the same explicit padding on all four sides.
+
+    "SAME" would pad even inputs of strided convolutions on one side only, which shifts the
+    result against the published model.
+    """
+    padding = kernel_size // 2
+    return nn.Conv(
+        features,
+        (kernel_size, kernel_size),
+        strides=(stride, stride),
+        padding=((padding, padding), (padding, padding)),
+        use_bias=use_bias,
+        kernel_init=kernel_init,
+        dtype=dtype,
+        name=name,
+    )
+
+
+def layer_norm(name: str) -> nn.LayerNorm:
+    """Make a layer norm with a float32 result and the two-pass variance of the published model."""
+    return nn.LayerNorm(epsilon=NORM_EPSILON, dtype=jnp.float32, use_fast_variance=False, name=name)
+
+
+def group_norm(name: str, *, dtype: DTypeLike = jnp.float32) -> nn.GroupNorm:
+    """Make a group norm of 32 groups; statistics are float32 whatever the dtype of the result."""
+    return nn.GroupNorm(
+        num_groups=32, epsilon=NORM_EPSILON, dtype=dtype, use_fast_variance=False, name=name
+    )
+
+
+def head_dense(features: int, *, fan_in: int, name: str) -> nn.Dense:
+    """Make a float32 linear layer of a prediction head, with PyTorch's default start values."""
+    return nn.Dense(
+        features,
+        kernel_init=linear_kernel,
+        bias_init=linear_bias(fan_in),
+        dtype=jnp.float32,
+        name=name,
+    )
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them, in float32.
+
+    Attributes:
+        features: output width of each layer.
+    """
+
+    features: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch _"]) -> Float[Array, "*batch _"]:
+        """Apply the layers to the last axis."""
+        for i, width in enumerate(self.features):
+            x = head_dense(width, fan_in=x.shape[-1], name=f"layer_{i}")(x)
+            if i < len(self.features) - 1:
+                x = nn.relu(x)
+        return x

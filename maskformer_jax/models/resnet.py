@@ -1,0 +1,142 @@
+"""ResNet backbones with frozen batch norm (arXiv 1512.03385; detectron2's placement of strides)."""
+
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from maskformer_jax.models.frozen_batch_norm import FrozenBatchNorm
+from maskformer_jax.models.initializers import msra_fill
+from maskformer_jax.models.layers import conv
+
+BLOCKS: dict[int, tuple[int, int, int, int]] = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+}
+FIRST_BOTTLENECK_DEPTH = 50  # shallower ones are made of basic blocks
+EXPANSION = 4  # output channels of a bottleneck block over its inner ones
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, then frozen batch norm."""
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ _"]:
+        """Convolve and normalise, without activation."""
+        x = conv(
+            self.features,
+            self.kernel_size,
+            stride=self.stride,
+            kernel_init=msra_fill,
+            dtype=self.dtype,
+            name="conv",
+        )(x)
+        return FrozenBatchNorm(dtype=self.dtype, name="norm")(x)
+
+
+class Stem(nn.Module):
+    """7x7 convolution and max-pool, to a quarter of the image's size."""
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b _ _ _"]:
+        """Bring normalised images to stride 4."""
+        x = nn.relu(ConvNorm(self.features, 7, 2, dtype=self.dtype, name="conv1")(images))
+        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut (depths 18 and 34)."""
+
+    features: int
+    stride: int = 1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ _"]:
+        """Add the residual branch to the (projected) input."""
+        y = ConvNorm(self.features, 3, self.stride, dtype=self.dtype, name="conv1")(x)
+        y = ConvNorm(self.features, 3, dtype=self.dtype, name="conv2")(nn.relu(y))
+        if x.shape[-1] != self.features:
+            x = ConvNorm(self.features, 1, self.stride, dtype=self.dtype, name="shortcut")(x)
+        return nn.relu(x + y)
+
+
+class BottleneckBlock(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions around a shortcut (depths 50 and 101)."""
+
+    inner_features: int
+    stride: int = 1
+    stride_in_1x1: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ _"]:
+        """Add the residual branch to the (projected) input."""
+        features = EXPANSION * self.inner_features
+        first, second = (self.stride, 1) if self.stride_in_1x1 else (1, self.stride)
+        y = ConvNorm(self.inner_features, 1, first, dtype=self.dtype, name="conv1")(x)
+        y = ConvNorm(self.inner_features, 3, second, dtype=self.dtype, name="conv2")(nn.relu(y))
+        y = ConvNorm(features, 1, dtype=self.dtype, name="conv3")(nn.relu(y))
+        if x.shape[-1] != features:
+            x = ConvNorm(features, 1, self.stride, dtype=self.dtype, name="shortcut")(x)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """Features of an image at strides 4, 8, 16 and 32.
+
+    Attributes:
+        depth: number of layers.
+        width: channels of the stem, 64 in the published models; all others are multiples of it.
+        stride_in_1x1: down-sample in the first 1x1 convolution of a bottleneck (Caffe and MSRA
+            weights) rather than in its 3x3 convolution (torchvision weights).
+        freeze_at: parts that get no gradient: 1 the stem, 2 also res2, ... 5 all.
+        dtype: of the computation; parameters and norms are float32.
+    """
+
+    depth: Literal[18, 34, 50, 101] = 50
+    width: int = 64
+    stride_in_1x1: bool = False
+    freeze_at: int = 0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array | np.ndarray, "b h w 3"]
+    ) -> dict[str, Float[Array, "b _ _ _"]]:
+        """Compute "res2" .. "res5" [B,h,w,C] of normalised images; h and w round up."""
+        x = Stem(self.width, dtype=self.dtype, name="stem")(jnp.asarray(images))
+        if self.freeze_at >= 1:
+            x = lax.stop_gradient(x)
+        features = {}
+        for stage, num_blocks in enumerate(BLOCKS[self.depth], start=2):
+            for i in range(num_blocks):
+                x = self._block(stage, i)(x)
+            if self.freeze_at >= stage:
+                x = lax.stop_gradient(x)
+            features[f"res{stage}"] = x
+        return features
+
+    def _block(self, stage: int, index: int) -> BasicBlock | BottleneckBlock:
+        width = self.width * 2 ** (stage - 2)
+        stride = 2 if stage > 2 and index == 0 else 1
+        name = f"res{stage}_{index}"
+        if self.depth < FIRST_BOTTLENECK_DEPTH:
+            return BasicBlock(width, stride, dtype=self.dtype, name=name)
+        return BottleneckBlock(
+            width, stride, stride_in_1x1=self.stride_in_1x1, dtype=self.dtype, name=name
+        )

@@ -1,0 +1,151 @@
+"""Transformer layers (DETR, arXiv 2005.12872, section 3.2 and appendix A.3)."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from maskformer_jax.models.initializers import (
+    fix_draw,
+    glorot_uniform,
+    linear_bias,
+    packed_glorot_uniform,
+)
+from maskformer_jax.models.layers import layer_norm
+
+BiasInits = tuple[Initializer, Initializer]
+
+
+def share_biases(key: Array, *, hidden_dim: int, ffn_dim: int) -> BiasInits:
+    """Draw the two feed-forward biases once, for all layers of a stack.
+
+    The published stacks are clones of one layer of which only the matrices are drawn again.
+    """
+    first, second = jax.random.split(key)
+    return (
+        fix_draw(linear_bias(hidden_dim), fixed_key=first),
+        fix_draw(linear_bias(ffn_dim), fixed_key=second),
+    )
+
+
+def attention(
+    *, num_heads: int, dropout: float, train: bool, dtype: DTypeLike, name: str
+) -> nn.MultiHeadDotProductAttention:
+    """Make multi-head attention as PyTorch has it: dropout on each probability by itself."""
+    return nn.MultiHeadDotProductAttention(
+        num_heads=num_heads,
+        dropout_rate=dropout,
+        broadcast_dropout=False,
+        deterministic=not train,
+        kernel_init=packed_glorot_uniform(),
+        out_kernel_init=glorot_uniform,
+        dtype=dtype,
+        force_fp32_for_softmax=True,
+        name=name,
+    )
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with ReLU and dropout between them.
+
+    Attributes:
+        ffn_dim: inner width.
+        dropout: rate after the ReLU, in training.
+        bias_inits: start values of the two biases; PyTorch's default where None.
+        dtype: of the computation.
+    """
+
+    ffn_dim: int
+    dropout: float = 0.1
+    bias_inits: BiasInits | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b q d"], *, train: bool = False) -> Float[Array, "b q d"]:
+        """Apply to each token by itself; residual and norm are the caller's."""
+        hidden_dim = x.shape[-1]
+        first, second = self.bias_inits or (linear_bias(hidden_dim), linear_bias(self.ffn_dim))
+        x = nn.Dense(
+            self.ffn_dim,
+            kernel_init=glorot_uniform,
+            bias_init=first,
+            dtype=self.dtype,
+            name="linear1",
+        )(x)
+        x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
+        return nn.Dense(
+            hidden_dim,
+            kernel_init=glorot_uniform,
+            bias_init=second,
+            dtype=self.dtype,
+            name="linear2",
+        )(x)
+
+
+class TransformerDecoderLayer(nn.Module):
+    """Self-attention among the queries, cross-attention to the memory, feed-forward.
+
+    Positions are added to what attention compares (queries and keys), never to the values.
+
+    Attributes:
+        num_heads: attention heads.
+        ffn_dim: inner width of the feed-forward part.
+        dropout: rate on attention probabilities and on each branch, in training.
+        pre_norm: normalise the input of each branch rather than the sum after it.
+        bias_inits: see FeedForward.
+        dtype: of the computation; norms, softmax and residual sums are float32.
+    """
+
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    dropout: float = 0.1
+    pre_norm: bool = False
+    bias_inits: BiasInits | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b q d"],
+        memory: Float[Array, "b s d"],
+        *,
+        query_position: Float[Array, "b q d"],
+        memory_position: Float[Array, "b s d"],
+        train: bool = False,
+    ) -> Float[Array, "b q d"]:
+        """Update the queries once."""
+
+        def attend_to_queries(x: Array) -> Array:
+            place = x + query_position
+            return self._attention("self_attention", train)(place, place, x)
+
+        def attend_to_memory(x: Array) -> Array:
+            return self._attention("cross_attention", train)(
+                x + query_position, memory + memory_position, memory
+            )
+
+        def feed_forward(x: Array) -> Array:
+            return FeedForward(
+                self.ffn_dim,
+                dropout=self.dropout,
+                bias_inits=self.bias_inits,
+                dtype=self.dtype,
+                name="ffn",
+            )(x, train=train)
+
+        for i, branch in enumerate((attend_to_queries, attend_to_memory, feed_forward), start=1):
+            norm = layer_norm(f"norm{i}")
+            drop = nn.Dropout(self.dropout, deterministic=not train)
+            x = x + drop(branch(norm(x))) if self.pre_norm else norm(x + drop(branch(x)))
+        return x
+
+    def _attention(self, name: str, train: bool) -> nn.MultiHeadDotProductAttention:
+        return attention(
+            num_heads=self.num_heads,
+            dropout=self.dropout,
+            train=train,
+            dtype=self.dtype,
+            name=name,
+        )

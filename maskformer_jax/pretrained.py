@@ -1,0 +1,123 @@
+"""Models by name, and checkpoints of any kind made ready to use."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from maskformer_jax.categories import Category
+from maskformer_jax.config import Config
+from maskformer_jax.config_io import list_config_names, load_config
+from maskformer_jax.data.images import decode_image, read_bytes
+from maskformer_jax.data.registry import load_dataset_info
+from maskformer_jax.data.transforms import resize_image, shortest_edge_size
+from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
+from maskformer_jax.models.build import build_model
+from maskformer_jax.variables_io import find_config, read_variables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a model says about one image, at the image's own size.
+
+    A field is None where the model does not give it.
+    """
+
+    semantic: Any  # int32 [H, W], labels 0..K-1
+    panoptic: Any = None  # int32 [H, W], segment ids, 0 where there is none
+    segments: Any = None  # the segments of `panoptic`
+    instances: Any = None
+
+
+@dataclass(kw_only=True)
+class Loaded:
+    """A model with its variables, its recipe and the names of its classes."""
+
+    model: nn.Module
+    variables: Any  # {"params": ..., "constants": ...}, on the default device
+    config: Config
+    categories: tuple[Category, ...]
+
+    def predict(self, image: Any) -> Result:
+        """Segments one image: resize, pad, run, post-process.
+
+        Compiles once for each size of image that it meets.
+
+        Args:
+            image: RGB uint8 [H, W, 3], or the path of an image file.
+
+        Raises:
+            UserError: the file cannot be read, or the array is no such image.
+        """
+        if isinstance(image, str | Path):
+            image = decode_image(read_bytes(Path(image)), name=str(image))
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UserError(
+                f"an image should be uint8 [H, W, 3], RGB, not {image.dtype} {list(image.shape)}"
+            )
+        height, width = image.shape[:2]
+        limits = self.config.eval
+        size = shortest_edge_size((height, width), limits.short_edge, limits.max_size)
+        group = EvalGroup([], resize_image(image, size)[None], (height, width))
+        return Result(semantic=self._evaluator.predict_labels(self.variables, group)[0])
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self.model, self.config, num_classes=len(self.categories))
+
+
+def list_models() -> list[str]:
+    """The names that `create_model` takes, such as "ade20k-150/maskformer_R50_bs16_160k"."""
+    return list_config_names()
+
+
+def create_model(name: str, num_classes: int | None = None) -> nn.Module:
+    """The model of a recipe, without variables: `model.init(key, images)` makes them.
+
+    Args:
+        name: One of `list_models()`, or the path of a config file.
+        num_classes: K; by default that of the recipe's data set.
+
+    Raises:
+        UserError: there is no such recipe.
+    """
+    config = load_config(name)
+    if num_classes is None:
+        num_classes = load_dataset_info(config.data.dataset).num_classes
+    return build_model(config.model, num_classes=num_classes)
+
+
+def load_pretrained(
+    path: str | Path, name: str | None = None, config: Config | None = None
+) -> Loaded:
+    """Loads a checkpoint.
+
+    Args:
+        path: A workdir of ours or one checkpoint in it, or a published `.pkl` (or its tensors in
+            an `.npz`).
+        name: The recipe that the checkpoint belongs to, one of `list_models()`.
+        config: The recipe itself, in place of `name`. Our own checkpoints need neither.
+
+    Raises:
+        UserError: there is no checkpoint, it is damaged, or it does not fit the recipe; tensors
+            that are missing, unexpected or mis-shaped are all listed.
+    """
+    path = Path(path)
+    if name is not None and config is not None:
+        raise UserError("load_pretrained takes a name or a config, not both")
+    if name is not None:
+        config = load_config(name)
+    elif config is None:
+        config = find_config(path)
+    info = load_dataset_info(config.data.dataset)
+    model = build_model(config.model, num_classes=info.num_classes)
+    template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3), jnp.uint8))
+    variables = read_variables(path, template)
+    return Loaded(model=model, variables=variables, config=config, categories=info.categories)

@@ -1,0 +1,92 @@
+"""Resizing and padding exactly as the published system does them.
+
+Bilinear is align_corners=False without antialiasing, also when it shrinks; nearest is PyTorch's
+legacy rule without a half-pixel offset. Both index tables depend on the sizes alone, so they are
+computed once in NumPy while tracing.
+"""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Int, Shaped
+
+Size = tuple[int, int]  # (height, width) in pixels
+
+
+def padded_size(size: Size, multiple: int) -> Size:
+    """Round a size up to a multiple in both directions; multiple 0 leaves it as it is."""
+    if not multiple:
+        return size
+    height, width = size
+    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
+def pad_bottom_right(
+    x: Shaped[Array | np.ndarray, "..."],
+    size: Size,
+    *,
+    axes: tuple[int, int],
+    value: int | float = 0,
+) -> Shaped[Array, "..."]:
+    """Pad two axes of an array to `size`, which is at least their present size."""
+    widths = [(0, 0)] * x.ndim
+    for axis, target in zip(axes, size, strict=True):
+        widths[axis] = (0, target - x.shape[axis])
+    if all(width == (0, 0) for width in widths):
+        return jnp.asarray(x)
+    return jnp.pad(x, widths, constant_values=value)
+
+
+def resize_bilinear(x: Float[Array | np.ndarray, "*n h w"], size: Size) -> Float[Array, "*n H W"]:
+    """Resize the last two axes with bilinear weights.
+
+    Output pixel i looks at s = max((i + 0.5) * in/out - 0.5, 0) and mixes the pixels floor(s) and
+    floor(s) + 1, the latter clamped to the edge. Weights and sums have the precision of `x`.
+    """
+    height, width = size
+    x = jnp.asarray(x)
+    if x.shape[-2] != height:
+        x = _resize_axis(x, height, axis=-2)
+    if x.shape[-1] != width:
+        x = _resize_axis(x, width, axis=-1)
+    return x
+
+
+def nearest_indices(in_size: int, out_size: int) -> Int[np.ndarray, " out_size"]:
+    """Source index of every output pixel: floor(i * in/out), in float32 as PyTorch computes it."""
+    scale = np.float32(in_size / out_size)
+    index = np.floor(np.arange(out_size, dtype=np.float32) * scale).astype(np.int32)
+    return np.minimum(index, in_size - 1)
+
+
+def resize_nearest(
+    x: Shaped[Array | np.ndarray, "..."], size: Size, *, axes: tuple[int, int] = (-2, -1)
+) -> Shaped[Array, "..."]:
+    """Resize two axes by picking the pixels of `nearest_indices`."""
+    x = jnp.asarray(x)
+    for axis, out_size in zip(axes, size, strict=True):
+        if x.shape[axis] != out_size:
+            x = jnp.take(x, nearest_indices(x.shape[axis], out_size), axis=axis)
+    return x
+
+
+def _resize_axis(x: Array, out_size: int, *, axis: int) -> Array:
+    weights = jnp.asarray(_bilinear_matrix(x.shape[axis], out_size), x.dtype)
+    equation = "oi,...ix->...ox" if axis == -2 else "oi,...xi->...xo"
+    return jnp.einsum(equation, weights, x, precision=jax.lax.Precision.HIGHEST)
+
+
+@cache
+def _bilinear_matrix(in_size: int, out_size: int) -> np.ndarray:
+    source = np.maximum((np.arange(out_size) + 0.5) * (in_size / out_size) - 0.5, 0)
+    low = source.astype(int)
+    high = np.minimum(low + 1, in_size - 1)
+    fraction = source - low
+    matrix = np.zeros((out_size, in_size))
+    rows = np.arange(out_size)
+    np.add.at(matrix, (rows, low), 1 - fraction)
+    np.add.at(matrix, (rows, high), fraction)
+    return matrix

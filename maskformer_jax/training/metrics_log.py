@@ -1,0 +1,69 @@
+"""Numbers of a run, for machines (`metrics.jsonl`) and for TensorBoard."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Appends one JSON object a line, each with `step`, and the same numbers as TensorBoard events.
+
+    Floats are written so that they read back exactly. A context manager.
+
+    Args:
+        workdir: Where `metrics.jsonl` and `tensorboard/` lie.
+        resume_step: Lines after this step are removed first: the run goes on from there, and the
+            killed one may have logged steps that no checkpoint holds.
+    """
+
+    def __init__(self, workdir: Path, *, resume_step: int) -> None:
+        self._path = workdir / METRICS_FILE
+        workdir.mkdir(parents=True, exist_ok=True)
+        _drop_after(self._path, resume_step)
+        self._file = self._path.open("a")
+        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._events.close()
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Writes one line, and an event for each number."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, image: Any) -> None:
+        """Adds a uint8 RGB [H, W, 3] picture to TensorBoard."""
+        self._events.add_image(name, image, step, dataformats="HWC")
+
+
+def read_metrics(workdir: Path) -> list[dict[str, Any]]:
+    """All complete lines of a workdir's metrics.jsonl; a line cut off by a kill is left out."""
+    path = workdir / METRICS_FILE
+    if not path.is_file():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def _drop_after(path: Path, step: int) -> None:
+    if not path.is_file():
+        return
+    kept = [json.dumps(line) for line in read_metrics(path.parent) if line["step"] <= step]
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(line + "\n" for line in kept))
+    temporary.replace(path)

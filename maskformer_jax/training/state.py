@@ -1,0 +1,42 @@
+"""Everything that changes during training, in one struct."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from flax import linen as nn
+from jax import numpy as jnp
+
+from maskformer_jax.config import Config
+
+
+class TrainState(NamedTuple):
+    """What a step takes and gives back. The dropout key is a function of seed and step."""
+
+    step: Any  # int32 scalar, number of updates made
+    params: Any
+    constants: Any  # frozen batch-norm statistics
+    opt_state: Any
+
+
+def initialiser(model: nn.Module, config: Config) -> Callable[[], Any]:
+    """A function without arguments that draws the variables of the model from the config's seed."""
+
+    def init() -> Any:
+        size = max(config.model.size_divisibility, 32)
+        images = jnp.zeros((1, size, size, 3), jnp.uint8)
+        return model.init(jax.random.key(config.train.seed), images)
+
+    return init
+
+
+def new_state(variables: Any, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step."""
+    params = variables["params"]
+    return TrainState(
+        step=jnp.int32(0),
+        params=params,
+        constants=variables.get("constants", {}),
+        opt_state=optimizer.init(params),
+    )

@@ -1,0 +1,82 @@
+"""One update of the model: predict, match, compare, differentiate, move."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from maskformer_jax.config import Config
+from maskformer_jax.criterion import compute_losses
+from maskformer_jax.training.mesh import batch_sharding, replicated
+from maskformer_jax.training.schedule import make_schedule
+from maskformer_jax.training.state import TrainState
+from maskformer_jax.types import Batch
+
+Metrics = dict[str, Any]
+
+
+def make_loss_function(
+    model: nn.Module, config: Config, *, num_classes: int, mesh: Mesh | None
+) -> Callable[..., tuple[Any, Metrics]]:
+    """The training loss as a function of (params, constants, batch, dropout key)."""
+
+    def loss(params: Any, constants: Any, batch: Batch, dropout: Any) -> tuple[Any, Metrics]:
+        predictions: Any = model.apply(
+            {"params": params, "constants": constants},
+            batch.image,
+            batch.image_valid,
+            train=True,
+            rngs={"dropout": dropout},
+        )
+        return compute_losses(
+            predictions,
+            batch,
+            config.loss,
+            num_classes=num_classes,
+            size_divisibility=config.model.size_divisibility,
+            mesh=mesh,
+        )
+
+    return loss
+
+
+def make_train_step(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    config: Config,
+    *,
+    num_classes: int,
+    mesh: Mesh,
+    shardings: TrainState,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """The compiled step. It consumes the state it is given (its buffers are donated).
+
+    The metrics are float32 scalars: the weighted loss terms, their sum `loss`, `grad_norm` (before
+    clipping) and `learning_rate` (of the head).
+    """
+    loss_function = make_loss_function(model, config, num_classes=num_classes, mesh=mesh)
+    factor = make_schedule(config.optim, num_steps=config.train.num_steps)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        dropout = jax.random.fold_in(jax.random.key(config.train.seed), state.step)
+        differentiate = jax.value_and_grad(loss_function, has_aux=True)
+        (total, terms), grads = differentiate(state.params, state.constants, batch, dropout)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        metrics = {
+            "loss": total,
+            **terms,
+            "grad_norm": optax.tree.norm(grads),
+            "learning_rate": config.optim.learning_rate * factor(state.step),
+        }
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, state.constants, opt_state), metrics
+
+    return jax.jit(
+        train_step,
+        in_shardings=(shardings, batch_sharding(mesh)),
+        out_shardings=(shardings, replicated(mesh)),
+        donate_argnums=0,
+    )

@@ -1,0 +1,64 @@
+"""The variables of a checkpoint of any kind: ours, or a published file."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from maskformer_jax import checkpoint_io
+from maskformer_jax.config import Config
+from maskformer_jax.config_io import list_config_names
+from maskformer_jax.convert.official import to_variables
+from maskformer_jax.convert.readers import read_tensors
+from maskformer_jax.errors import UserError
+
+PUBLISHED_SUFFIXES = (".pkl", ".npz")
+
+
+def read_variables(path: Path, template: Any) -> dict[str, Any]:
+    """The variables of a checkpoint of any kind, on the default device.
+
+    Args:
+        path: A workdir of ours or one checkpoint in it, or a published `.pkl` (or its tensors in
+            an `.npz`).
+        template: Their shapes, as `jax.eval_shape(model.init, key, images)` gives them.
+
+    Raises:
+        UserError: there is no checkpoint, it is damaged, or it does not fit the template; tensors
+            that are missing, unexpected or mis-shaped are all listed.
+    """
+    if checkpoint_io.is_checkpoint(path):
+        return checkpoint_io.restore_model_variables(path, template)
+    _require_published_file(path)
+    return jax.device_put(to_variables(read_tensors(path), template, source=str(path)))
+
+
+def find_config(path: Path) -> Config:
+    """The recipe that lies beside a checkpoint of ours.
+
+    Raises:
+        UserError: there is no checkpoint, or it is one that does not say its recipe.
+    """
+    if checkpoint_io.is_checkpoint(path):
+        config = checkpoint_io.read_config(path)
+        if config is not None:
+            return config
+        raise UserError(
+            f"{path}: there is no {checkpoint_io.CONFIG_FILE} beside the checkpoints; say which "
+            f"config it belongs to, such as {list_config_names()[0]}"
+        )
+    _require_published_file(path)
+    raise UserError(
+        f"{path} does not say which model it is; give the name of its config, such as "
+        f"{list_config_names()[0]}"
+    )
+
+
+def _require_published_file(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"{path}: there is no such checkpoint")
+    if path.suffix not in PUBLISHED_SUFFIXES or not path.is_file():
+        raise UserError(
+            f"{path} is no checkpoint: it should be a workdir, a checkpoint in it, or a published "
+            f"file ({', '.join(PUBLISHED_SUFFIXES)})"
+        )

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs the tests: ./run_tests.sh [PYTEST_ARGUMENT...]
+# They run in .venv, which is made where there is none. MASKFORMER_PYTHON names the Python of an
+# environment to use in its place; nothing is installed into that.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+if [ -z "${MASKFORMER_PYTHON:-}" ]; then
+  source tools/environment.sh
+  make_environment .venv -r requirements.txt --editable '.[test]'
+  MASKFORMER_PYTHON=.venv/bin/python
+fi
+# As a module, so that the working tree is tested even where the package is installed.
+exec "$MASKFORMER_PYTHON" -m pytest "$@"

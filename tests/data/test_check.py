@@ -1,0 +1,73 @@
+import numpy as np
+
+from maskformer_jax.data.check import check_dataset
+
+SKY = np.zeros((8, 10), np.uint8)
+IMAGE = np.zeros((8, 10, 3), np.uint8)
+
+
+def test_sound_data_has_no_problems(make_config):
+    report = check_dataset(make_config())
+    assert report.problems == []
+    assert [split.split for split in report.splits] == ["train", "val"]
+    assert set(report.splits[0].sizes) == {(96, 128)}
+    assert "0 problems" in report.text()
+
+
+def test_counts_by_class(make_config, tmp_path, write):
+    half = SKY.copy()
+    half[4:] = 3
+    half[0] = 255
+    write(tmp_path, "train", "a", IMAGE, half)
+    write(tmp_path, "train", "b", IMAGE, SKY)
+    write(tmp_path, "val", "c", IMAGE[:6], SKY[:6])
+    train, val = check_dataset(make_config(root=str(tmp_path))).splits
+    np.testing.assert_array_equal(train.pixels, [110, 0, 0, 40, 0, 0, 0, 0, 0, 10])
+    np.testing.assert_array_equal(train.images, [2, 0, 0, 1, 0, 0, 0, 0, 0, 1])
+    np.testing.assert_array_equal(val.pixels, [60, *[0] * 9])
+    assert (train.sizes, val.sizes) == ([(8, 10), (8, 10)], [(6, 10)])
+    assert (train.most_segments, val.most_segments) == (2, 1)
+
+
+def test_all_problems_are_found_at_once(make_config, tmp_path, write):
+    for index in range(6):
+        write(tmp_path, "train", f"{index}", IMAGE, SKY)
+    write(tmp_path, "train", "1", IMAGE, SKY + np.uint8(9))
+    write(tmp_path, "train", "2", IMAGE, SKY[:5])
+    (tmp_path / "images/train/3.png").write_bytes(b"damaged")
+    (tmp_path / "annotations/train/4.png").unlink()
+    (tmp_path / "images/train/5.png").unlink()
+    report = check_dataset(make_config(root=str(tmp_path)))
+    expected = (
+        "images/train/4.png: no label map",
+        "annotations/train/1.png: label 9",
+        "8 x 10 (height x width), but its label map is 5 x 10",
+        "images/train/3.png: cannot be decoded",
+        "no folder",  # of the split val
+    )
+    assert len(report.problems) == len(expected)
+    for problem, part in zip(report.problems, expected, strict=True):
+        assert part in problem
+        assert problem in report.text()
+    assert any("annotations/train/5.png: no image" in warning for warning in report.warnings)
+    assert len(report.splits[0].sizes) == 1
+
+
+def test_too_few_slots_and_all_void(make_config, tmp_path, write):
+    many = SKY.copy()
+    many[:, :3] = [1, 2, 3]
+    for split in ("train", "val"):
+        write(tmp_path, split, "a", IMAGE, many)
+        write(tmp_path, split, "b", IMAGE, SKY + np.uint8(255))
+    report = check_dataset(make_config(root=str(tmp_path), num_segments=2))
+    assert report.problems == [
+        "train: 1 images show more than data.num_segments = 2 classes; set it to 4"
+    ]
+    assert "train image 'b': all pixels are void" in report.warnings
+    assert "val: these classes never occur: circle, square, triangle, star, ring" in report.warnings
+
+
+def test_missing_data_set(make_config, tmp_path):
+    report = check_dataset(make_config(root=str(tmp_path / "nowhere")))
+    assert len(report.problems) == 2
+    assert "no folder" in report.text()

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from maskformer_jax.data.targets import semantic_targets
+from maskformer_jax.errors import UserError
+
+LABELS = np.array([[5, 5, -1], [2, 149, 2]], np.int32)
+
+
+def test_segments_are_the_sorted_classes_without_void():
+    segment_map, labels, segment_valid = semantic_targets(LABELS, num_segments=4, name="x")
+    np.testing.assert_array_equal(segment_map, [[1, 1, -1], [0, 2, 0]])
+    np.testing.assert_array_equal(labels, [2, 5, 149, 0])
+    np.testing.assert_array_equal(segment_valid, [True, True, True, False])
+    assert (segment_map.dtype, labels.dtype) == (np.int16, np.int32)
+
+
+def test_segment_map_and_labels_give_the_label_map_back():
+    label_map = np.random.default_rng(0).integers(-1, 30, size=(20, 30), dtype=np.int32)
+    segment_map, labels, _ = semantic_targets(label_map, num_segments=30, name="x")
+    np.testing.assert_array_equal(np.where(segment_map < 0, -1, labels[segment_map]), label_map)
+
+
+def test_an_image_that_is_all_void_has_no_segments():
+    void = np.full((2, 3), -1, np.int32)
+    segment_map, labels, segment_valid = semantic_targets(void, num_segments=2, name="x")
+    assert (segment_map == -1).all()
+    assert (labels == 0).all()
+    assert not segment_valid.any()
+
+
+def test_more_segments_than_slots_names_the_image_and_the_setting():
+    with pytest.raises(UserError, match=r"'a/b': 3 segments, but data\.num_segments is 2"):
+        semantic_targets(LABELS, num_segments=2, name="'a/b'")

@@ -1,0 +1,272 @@
+"""The training loss: published numbers and gradients, properties, and four devices as one."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from maskformer_jax.config import LossConfig
+from maskformer_jax.criterion import assign_queries, compare_masks, compute_losses
+from maskformer_jax.losses import dice_loss, sigmoid_focal_loss
+from maskformer_jax.resize import resize_bilinear
+from maskformer_jax.types import Batch, Predictions
+
+COMPONENTS = np.load(Path(__file__).parent / "golden" / "components.npz")
+CASES = ["plain", "one_empty", "both_empty", "surplus", "extreme", "odd"]
+TERMS = ("loss_class", "loss_mask", "loss_dice")
+NUM_CLASSES = 5
+SLOTS = 8  # more than any case has segments: empty slots must change nothing
+
+
+def make_batch(segment_map: np.ndarray, labels: list, *, slots: int = SLOTS) -> Batch:
+    """A batch without picture; `labels` of each image's segments."""
+    shape = segment_map.shape
+    padded = np.zeros((len(labels), slots), np.int32)
+    for row, values in zip(padded, labels, strict=True):
+        row[: len(values)] = values
+    valid = np.arange(slots)[None] < np.array([[len(values)] for values in labels])
+    image = np.zeros((*shape, 3), np.uint8)
+    return Batch(image, np.ones(shape, bool), segment_map, padded, valid)
+
+
+def draw(seed: int = 0, *, images: int = 2, layers: int = 2) -> tuple[Predictions, Batch]:
+    """Random predictions of 6 queries, and 64x64 ground truth of 3 segments and void."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(-1, 3, (images, 8, 8)).astype(np.int16)
+    segment_map = blocks.repeat(8, 1).repeat(8, 2)
+    labels = [rng.integers(0, NUM_CLASSES, 3) for _ in range(images)]
+    class_logits = rng.normal(size=(layers, images, 6, NUM_CLASSES + 1)).astype(np.float32)
+    mask_logits = rng.normal(size=(layers, images, 6, 16, 16)).astype(np.float32) * 3
+    return Predictions(class_logits, mask_logits), make_batch(segment_map, labels)
+
+
+@cache
+def compile_loss(size_divisibility: int, **settings: float) -> Any:
+    """The loss and its gradient, compiled once for all tests that share the settings."""
+    config = LossConfig(**settings)
+
+    def loss(predictions: Predictions, batch: Batch) -> tuple:
+        return compute_losses(
+            predictions,
+            batch,
+            config,
+            num_classes=NUM_CLASSES,
+            size_divisibility=size_divisibility,
+        )
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))
+
+
+def evaluate(
+    predictions: Predictions, batch: Batch, *, size_divisibility: int = 0, **settings: float
+) -> tuple:
+    """((total, terms), gradient of the total) with these settings of the loss."""
+    return compile_loss(size_divisibility, **settings)(predictions, batch)
+
+
+def assert_same(ours: Any, expected: Any, *, rtol: float = 1e-6, atol: float = 1e-8) -> None:
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=atol), ours, expected
+    )
+
+
+def published_case(case: str) -> tuple[dict[str, np.ndarray], Batch]:
+    prefix = f"loss/{case}/"
+    golden = {
+        key.removeprefix(prefix): COMPONENTS[key]
+        for key in COMPONENTS.files
+        if key.startswith(prefix)
+    }
+    segment_map = np.full((2, *golden["masks0"].shape[1:]), -1, np.int16)
+    for image in range(2):
+        for slot, mask in enumerate(golden[f"masks{image}"]):
+            segment_map[image][mask] = slot
+    return golden, make_batch(segment_map, [golden["labels0"], golden["labels1"]])
+
+
+@jax.jit
+def assign(
+    predictions: Predictions, segment_map: jax.Array, labels: jax.Array, segment_valid: jax.Array
+) -> jax.Array:
+    return assign_queries(predictions, segment_map, labels, segment_valid, LossConfig())
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_published(case: str, dtype: str) -> None:
+    golden, batch = published_case(case)
+    with jax.enable_x64(dtype == "float64"):
+        predictions = Predictions(
+            jnp.asarray(golden["pred_logits"], dtype), jnp.asarray(golden["pred_masks"], dtype)
+        )
+        # The published weight of no-object is a float32 even where all else is float64.
+        (total, terms), gradient = jax.device_get(
+            evaluate(predictions, batch, no_object_weight=float(np.float32(0.1)))
+        )
+        assignment = np.asarray(assign(predictions, *batch[2:]))
+    assert total.dtype == dtype
+    loss_bound, gradient_bound = (1e-6, 5e-6) if dtype == "float32" else (1e-12, 1e-12)
+    layers = len(golden["losses"])
+    suffixes = [f"_{layer}" for layer in range(layers - 1)] + [""]
+    assert set(terms) == {name + suffix for name in TERMS for suffix in suffixes}
+    ours = np.array([[terms[name + suffix] for name in TERMS] for suffix in suffixes])
+    np.testing.assert_allclose(ours, golden["losses"] * [1, 20, 1], rtol=loss_bound, atol=1e-12)
+    np.testing.assert_allclose(total, golden["total"], rtol=loss_bound)
+    for ours, name in zip(gradient, ("grad_logits", "grad_masks"), strict=True):
+        bound = gradient_bound * np.abs(golden[name]).max()
+        np.testing.assert_allclose(ours, golden[name], rtol=0, atol=bound, err_msg=name)
+    for image, layer in np.ndindex(2, layers):
+        queries, segments = golden[f"match{image}"][layer].T
+        expected = np.full(SLOTS, -1)
+        expected[segments] = queries
+        np.testing.assert_array_equal(assignment[image, layer], expected)
+
+
+def test_masks_are_compared_as_by_the_plain_formula() -> None:
+    predictions, batch = draw()
+    mask_logits, segment_map = jnp.asarray(predictions.mask_logits), jnp.asarray(batch.segment_map)
+    # Not front-packed, and unmatched slots between matched ones.
+    assignment = jnp.array([[[-1, 3, 0, -1], [2, -1, 5, -1]], [[1, 0, -1, -1], [-1, -1, -1, -1]]])
+
+    def plain(mask_logits: jax.Array) -> tuple:
+        enlarged = resize_bilinear(mask_logits, segment_map.shape[1:])
+        focal, dice = [0.0, 0.0], [0.0, 0.0]
+        for image, layer, slot in np.argwhere(np.asarray(assignment) >= 0):
+            logits = enlarged[layer, image, assignment[image, layer, slot]]
+            focal[layer] += sigmoid_focal_loss(logits, segment_map[image] == slot).mean()
+            dice[layer] += dice_loss(logits, segment_map[image] == slot)
+        return jnp.stack(focal), jnp.stack(dice)
+
+    cotangents = (jnp.array([2.0, 3.0]), jnp.array([5.0, 7.0]))
+    ours, pull_back = jax.vjp(lambda x: compare_masks(x, assignment, segment_map), mask_logits)
+    expected, plain_pull_back = jax.vjp(plain, mask_logits)
+    assert_same(ours, expected)
+    assert_same(pull_back(cotangents), plain_pull_back(cotangents), atol=1e-7)
+
+
+def test_extra_slots_change_nothing() -> None:
+    predictions, batch = draw()
+    labels = [row[:3] for row in batch.labels]
+    assert_same(
+        evaluate(predictions, make_batch(batch.segment_map, labels, slots=3)),
+        evaluate(predictions, make_batch(batch.segment_map, labels, slots=11)),
+    )
+
+
+def test_permuting_queries_permutes_the_gradient() -> None:
+    predictions, batch = draw()
+    order = np.array([3, 0, 5, 1, 4, 2])
+    loss, gradient = evaluate(predictions, batch)
+    permuted_loss, permuted = evaluate(Predictions(*(x[:, :, order] for x in predictions)), batch)
+    assert_same(permuted_loss, loss)
+    assert_same(permuted, Predictions(*(x[:, :, order] for x in gradient)))
+
+
+def test_flipping_prediction_and_target_changes_nothing() -> None:
+    predictions, batch = draw()
+    # Nearest shrinking takes the left pixel of each cell, so targets must be whole cells.
+    flipped = Predictions(predictions.class_logits, predictions.mask_logits[..., ::-1])
+    loss, gradient = evaluate(predictions, batch)
+    flipped_loss, flipped_gradient = evaluate(
+        flipped, batch._replace(segment_map=batch.segment_map[..., ::-1])
+    )
+    assert_same(flipped_loss, loss, rtol=1e-5)
+    assert_same(flipped_gradient.mask_logits[..., ::-1], gradient.mask_logits, atol=1e-7)
+
+
+def test_padding_counts_as_outside_of_every_mask() -> None:
+    predictions, batch = draw()
+    cropped = batch._replace(segment_map=batch.segment_map[:, :50, :40])
+    padded = np.full_like(batch.segment_map, -1)
+    padded[:, :50, :40] = batch.segment_map[:, :50, :40]
+    assert_same(
+        evaluate(predictions, cropped, size_divisibility=32),
+        evaluate(predictions, batch._replace(segment_map=padded)),
+    )
+
+
+@pytest.mark.parametrize("segments", [0, 2])
+def test_all_void_is_finite(segments: int) -> None:
+    predictions, batch = draw()
+    void = np.full_like(batch.segment_map, -1)
+    (total, terms), gradient = evaluate(predictions, make_batch(void, [[1] * segments, []]))
+    assert np.isfinite(total)
+    assert all(np.isfinite(x).all() for x in gradient)
+    if segments == 0:  # nothing to segment: only the class loss is left
+        assert terms["loss_mask"] == terms["loss_dice"] == 0
+        assert total == pytest.approx(terms["loss_class"] + terms["loss_class_0"])
+        assert not gradient.mask_logits.any()
+    else:  # segments that lost all their pixels still ask for empty masks
+        assert terms["loss_mask"] > 0
+
+
+@pytest.mark.parametrize("field", ["class_logits", "mask_logits"])
+def test_nan_reaches_the_loss(field: str) -> None:
+    predictions, batch = draw()
+    broken = predictions._replace(**{field: np.full_like(getattr(predictions, field), np.nan)})
+    (total, _), _ = evaluate(broken, batch)
+    assert np.isnan(total)
+
+
+def test_weights() -> None:
+    predictions, batch = draw()
+    # The matching must stay: class_cost, and mask to dice weight, are kept in proportion.
+    weights = {"class_weight": 3.0, "mask_weight": 40.0, "dice_weight": 2.0, "class_cost": 2.0}
+    (total, terms), _ = evaluate(predictions, batch, **weights)
+    (_, stock), _ = evaluate(predictions, batch)
+    factors = {"loss_class": 3, "loss_mask": 2, "loss_dice": 2}
+    expected = {name: factors[name.removesuffix("_0")] * stock[name] for name in stock}
+    assert_same(terms, expected)
+    assert total == pytest.approx(sum(expected.values()))
+
+
+def test_no_object_weight() -> None:
+    predictions, batch = draw(layers=1)
+    batch = batch._replace(segment_valid=np.zeros_like(batch.segment_valid))
+    uniform = predictions._replace(class_logits=np.zeros_like(predictions.class_logits))
+    (total, _), _ = evaluate(uniform, batch, no_object_weight=0.3)
+    assert total == pytest.approx(np.log(NUM_CLASSES + 1))  # a mean: one weight cancels
+
+
+def test_bfloat16_predictions_are_compared_in_float32() -> None:
+    predictions, batch = draw()
+    low = Predictions(*(jnp.asarray(x, jnp.bfloat16) for x in predictions))
+    high = Predictions(*(x.astype(jnp.float32) for x in low))
+    loss, gradient = evaluate(low, batch)
+    assert loss[0].dtype == jnp.float32
+    assert_same(loss, evaluate(high, batch)[0])
+    assert gradient.mask_logits.dtype == jnp.bfloat16
+
+
+@pytest.mark.skipif(jax.device_count() < 4, reason="needs four devices, see conftest.py")
+def test_four_devices_give_the_numbers_of_one() -> None:
+    predictions, batch = draw(images=4)
+    few = batch.segment_valid.copy()
+    few[1:3] = False  # uneven: two images have nothing
+    batch = batch._replace(segment_valid=few)
+    mesh = jax.make_mesh((2, 2), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
+    axes = ("data", "fsdp")
+    split = NamedSharding(mesh, PartitionSpec(None, axes))
+    spread = jax.device_put(predictions, split)
+    spread_batch = jax.device_put(batch, NamedSharding(mesh, PartitionSpec(axes)))
+
+    def loss(predictions: Predictions, batch: Batch) -> tuple:
+        return compute_losses(
+            predictions,
+            batch,
+            LossConfig(),
+            num_classes=NUM_CLASSES,
+            size_divisibility=0,
+            mesh=mesh,
+        )
+
+    differentiate = jax.jit(jax.value_and_grad(loss, has_aux=True)).lower(spread, spread_batch)
+    compiled = differentiate.compile()
+    assert "all-gather" not in compiled.as_text()  # only sums travel
+    ours = compiled(spread, spread_batch)
+    assert_same(ours, evaluate(predictions, batch), rtol=1e-5, atol=1e-7)

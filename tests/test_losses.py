@@ -1,0 +1,115 @@
+"""Losses: published numbers, an independent implementation, and identities."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from maskformer_jax.losses import dice_loss, sigmoid_focal_loss, weighted_cross_entropy
+
+COMPONENTS = np.load(Path(__file__).parent / "golden" / "components.npz")
+LOGITS = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32) * 4
+MASKS = np.random.default_rng(1).random((3, 4, 5)) < 0.3
+
+
+def test_focal_and_dice_published() -> None:
+    x, t = (COMPONENTS[f"loss/functions/{name}"] for name in "xt")
+    with jax.enable_x64(True):
+        masks = jnp.asarray(t[:, None] > 0)
+        focal = sigmoid_focal_loss(jnp.asarray(x)[:, None], masks).mean((-2, -1))
+        dice = dice_loss(jnp.asarray(x)[:, None], masks)
+        focal, dice = jax.device_get((focal, dice))
+    for ours, name in ((focal, "focal"), (dice, "dice")):
+        expected = COMPONENTS[f"loss/functions/{name}"]
+        np.testing.assert_allclose(ours, expected[:3], rtol=1e-12)
+        np.testing.assert_allclose(ours.sum() / 2.5, expected[3], rtol=1e-12)
+
+
+def test_focal_and_dice_of_pairs_published() -> None:
+    x, t = (COMPONENTS[f"loss/functions/{name}"] for name in "xt")
+    with jax.enable_x64(True):
+        logits, masks = jnp.asarray(x)[:, None, None], jnp.asarray(t > 0)[None, :, None]
+        focal = sigmoid_focal_loss(logits, masks).mean((-2, -1))
+        dice = dice_loss(logits, masks)
+        focal, dice = jax.device_get((focal, dice))
+    np.testing.assert_allclose(focal, COMPONENTS["loss/functions/focal_pairs"], rtol=1e-12)
+    np.testing.assert_allclose(dice, COMPONENTS["loss/functions/dice_pairs"], rtol=1e-12)
+
+
+def test_worked_numbers() -> None:
+    logits = jnp.array([[2.0, -1.0, 0.5, -3.0]])
+    masks = jnp.array([[True, False, True, False]])
+    focal = [4.50890709e-04, 1.69935431e-02, 1.68933726e-02, 8.19624934e-05]
+    np.testing.assert_allclose(sigmoid_focal_loss(logits, masks)[0], focal, rtol=1e-6)
+    np.testing.assert_allclose(dice_loss(logits, masks), 0.16870838, rtol=1e-6)
+
+
+def test_cross_entropy_worked_numbers() -> None:
+    logits = jnp.array([[1.0, 2.0, 0.5], [0.2, 0.1, 1.5]])
+    weights = jnp.array([1.0, 1.0, 0.1])
+    loss = weighted_cross_entropy(logits, jnp.array([1, 2]), class_weights=weights)
+    np.testing.assert_allclose(loss, 0.46016589, rtol=1e-6)
+    assert weighted_cross_entropy(logits, jnp.array([2, 2]), class_weights=weights * 0) == 0
+
+
+def test_optax_agrees() -> None:
+    labels = MASKS.astype(np.float32)
+    np.testing.assert_allclose(
+        sigmoid_focal_loss(jnp.asarray(LOGITS), jnp.asarray(MASKS)),
+        optax.losses.sigmoid_focal_loss(LOGITS, labels, alpha=0.25, gamma=2.0),
+        rtol=2e-5,
+        atol=1e-9,
+    )
+    np.testing.assert_allclose(
+        dice_loss(jnp.asarray(LOGITS), jnp.asarray(MASKS)),
+        optax.losses.dice_loss(LOGITS[..., None], labels[..., None], smooth=0.5),
+        rtol=1e-5,
+    )
+
+
+def test_focal_loss_with_gamma_0_is_cross_entropy() -> None:
+    ours = sigmoid_focal_loss(jnp.asarray(LOGITS), jnp.asarray(MASKS), alpha=0.5, gamma=0)
+    expected = optax.losses.sigmoid_binary_cross_entropy(LOGITS, MASKS.astype(np.float32)) / 2
+    np.testing.assert_allclose(ours, expected, rtol=1e-5)
+
+
+def test_flipping_prediction_and_mask_together_changes_nothing() -> None:
+    def both(logits: np.ndarray, masks: np.ndarray) -> tuple:
+        logits, masks = jnp.asarray(logits), jnp.asarray(masks)
+        return sigmoid_focal_loss(logits, masks).sum((-2, -1)), dice_loss(logits, masks)
+
+    for ours, flipped in zip(
+        both(LOGITS, MASKS), both(LOGITS[:, :, ::-1], MASKS[:, :, ::-1]), strict=True
+    ):
+        np.testing.assert_allclose(ours, flipped, rtol=1e-6)
+
+
+@pytest.mark.parametrize("magnitude", [0.0, 100.0, 1e4])
+def test_finite_at_large_logits(magnitude: float) -> None:
+    logits = jnp.array([[magnitude, -magnitude, magnitude, -magnitude]])
+    masks = jnp.array([[True, True, False, False]])
+
+    def loss(x: jax.Array) -> jax.Array:
+        return sigmoid_focal_loss(x, masks).sum() + dice_loss(x, masks)
+
+    value, gradient = jax.value_and_grad(loss)(logits)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    if magnitude:  # a wrong pixel costs its logit: the focal factor is 1 there
+        focal = sigmoid_focal_loss(logits, masks)[0]
+        expected = [0, 0.25 * magnitude, 0.75 * magnitude, 0]
+        np.testing.assert_allclose(focal, expected, rtol=1e-6, atol=1e-30)
+        np.testing.assert_allclose(gradient[0, 1:3], [-0.25, 0.75], rtol=1e-6)
+
+
+def test_cross_entropy_finite_at_large_logits() -> None:
+    logits = jnp.array([[100.0, -100.0], [100.0, -100.0]])
+    labels, weights = jnp.array([0, 1]), jnp.ones(2)
+    value, gradient = jax.value_and_grad(
+        lambda x: weighted_cross_entropy(x, labels, class_weights=weights)
+    )(logits)
+    assert value == 100
+    np.testing.assert_array_equal(gradient, [[0, 0], [0.5, -0.5]])

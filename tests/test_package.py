@@ -1,0 +1,50 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import maskformer_jax
+
+
+@pytest.mark.parametrize("name", maskformer_jax.__all__)
+def test_every_name_of_the_package_can_be_had(name):
+    assert getattr(maskformer_jax, name).__name__ == name
+    assert name in dir(maskformer_jax)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'load_pretraind'"):
+        maskformer_jax.load_pretraind  # noqa: B018
+
+
+def test_importing_the_package_is_light_and_has_no_side_effect():
+    code = (
+        "import sys; before = set(sys.modules); import maskformer_jax\n"
+        "maskformer_jax.Config\n"
+        "heavy = {'jax', 'flax', 'numpy', 'tensorflow', 'tensorflow_datasets', 'torch', 'cv2'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert output_of(code) == "[]"
+
+
+def test_loading_models_needs_neither_torch_nor_tensorflow_and_starts_no_device():
+    code = (
+        "import sys, maskformer_jax; maskformer_jax.load_pretrained\n"
+        "import maskformer_jax.training.loop\n"
+        "from jax._src import xla_bridge\n"
+        "print(xla_bridge.backends_are_initialized(), 'torch' in sys.modules, "
+        "'tensorflow' in sys.modules)"
+    )
+    assert output_of(code) == "False False False"
+
+
+def output_of(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.strip()

@@ -1,0 +1,85 @@
+"""Semantic inference: published numbers and the order of resizes."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maskformer_jax.postprocess import semantic_inference
+
+COMPONENTS = np.load(Path(__file__).parent / "golden" / "components.npz")
+RNG = np.random.default_rng(0)
+CLASS_LOGITS = jnp.asarray(RNG.normal(size=(3, 5)), jnp.float32)
+MASK_LOGITS = jnp.asarray(RNG.normal(size=(3, 6, 8)) * 3, jnp.float32)
+SIZES = {"padded_size": (24, 32), "image_size": (21, 30), "output_size": (40, 37)}
+
+
+@pytest.mark.parametrize("name", ["coco", "ade"])
+@pytest.mark.parametrize("resize_before_inference", [False, True])
+def test_published(name: str, resize_before_inference: bool) -> None:
+    size = COMPONENTS[f"inference/{name}/pred_masks"].shape[1:]
+    with jax.enable_x64(True):
+        scores = semantic_inference(
+            jnp.asarray(COMPONENTS[f"inference/{name}/pred_logits"]),
+            jnp.asarray(COMPONENTS[f"inference/{name}/pred_masks"]),
+            padded_size=size,
+            image_size=size,
+            output_size=size,
+            resize_before_inference=resize_before_inference,
+        )
+    scores = np.asarray(scores)
+    np.testing.assert_allclose(scores[::10], COMPONENTS[f"inference/{name}/semantic"], rtol=1e-6)
+    expected = COMPONENTS[f"inference/{name}/semantic_argmax"]
+    np.testing.assert_array_equal(scores.argmax(0), expected)
+
+
+def sample(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear resize written out pixel by pixel."""
+    output = np.zeros(size)
+    for y, x in np.ndindex(*size):
+        row, column = (
+            max((i + 0.5) * before / after - 0.5, 0)
+            for i, before, after in zip((y, x), image.shape, size, strict=True)
+        )
+        top, left = int(row), int(column)
+        bottom, right = min(top + 1, image.shape[0] - 1), min(left + 1, image.shape[1] - 1)
+        above = image[top, left] + (column - left) * (image[top, right] - image[top, left])
+        below = image[bottom, left] + (column - left) * (image[bottom, right] - image[bottom, left])
+        output[y, x] = above + (row - top) * (below - above)
+    return output
+
+
+@pytest.mark.parametrize("resize_before_inference", [False, True])
+def test_order_of_resizes(resize_before_inference: bool) -> None:
+    weights = np.exp(np.asarray(CLASS_LOGITS, float))
+    weights = (weights / weights.sum(-1, keepdims=True))[:, :-1]
+    masks = [sample(mask, (24, 32))[:21, :30] for mask in np.asarray(MASK_LOGITS, float)]
+    if resize_before_inference:
+        masks = [sample(mask, (40, 37)) for mask in masks]
+    expected = np.einsum("qk,qhw->khw", weights, 1 / (1 + np.exp(-np.stack(masks))))
+    if not resize_before_inference:
+        expected = np.stack([sample(score, (40, 37)) for score in expected])
+    ours = semantic_inference(
+        CLASS_LOGITS, MASK_LOGITS, **SIZES, resize_before_inference=resize_before_inference
+    )
+    np.testing.assert_allclose(ours, expected, atol=2e-6)
+
+
+def test_jit_and_vmap() -> None:
+    def infer(class_logits: jax.Array, mask_logits: jax.Array) -> jax.Array:
+        return semantic_inference(class_logits, mask_logits, **SIZES)
+
+    pairs = jnp.stack([CLASS_LOGITS, CLASS_LOGITS[::-1]]), jnp.stack([MASK_LOGITS, -MASK_LOGITS])
+    together = jax.jit(jax.vmap(infer))(*pairs)
+    for i in range(2):
+        np.testing.assert_allclose(together[i], infer(pairs[0][i], pairs[1][i]), atol=1e-6)
+
+
+def test_bfloat16_logits_give_float32_scores() -> None:
+    scores = semantic_inference(
+        CLASS_LOGITS.astype(jnp.bfloat16), MASK_LOGITS.astype(jnp.bfloat16), **SIZES
+    )
+    assert scores.dtype == jnp.float32
+    assert scores.shape == (4, 40, 37)

@@ -1,0 +1,205 @@
+import dataclasses
+import pickle
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskformer_jax.checkpoint_export import write_published, write_workdir
+from maskformer_jax.config import Config
+from maskformer_jax.config_io import load_config
+from maskformer_jax.data.registry import load_dataset_info
+from maskformer_jax.data.transforms import resize_image, shortest_edge_size
+from maskformer_jax.errors import UserError
+from maskformer_jax.models.build import build_model
+from maskformer_jax.postprocess import semantic_inference
+from maskformer_jax.pretrained import Loaded, create_model, list_models, load_pretrained
+from maskformer_jax.resize import padded_size
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    config = load_config("shapes/maskformer_R18")
+    config.model.backbone.width = 8
+    config.model.pixel_decoder.conv_dim = config.model.pixel_decoder.mask_dim = 32
+    decoder = config.model.transformer_decoder
+    decoder.num_queries, decoder.num_layers, decoder.hidden_dim, decoder.ffn_dim = 5, 1, 32, 32
+    config.eval.short_edge, config.eval.max_size = 48, 96
+    return config
+
+
+@pytest.fixture(scope="module")
+def saved(config) -> Loaded:
+    """A tiny model with drawn variables (which takes no compiling), before writing to files."""
+    info = load_dataset_info(config.data.dataset)
+    model = build_model(config.model, num_classes=info.num_classes)
+    images = jnp.zeros((1, 32, 32, 3), jnp.uint8)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    rng = np.random.default_rng(3)
+    variables = {
+        "params": jax.tree.map(
+            lambda leaf: jnp.asarray(rng.normal(0, 0.2, leaf.shape), leaf.dtype), shapes["params"]
+        ),
+        "constants": jax.tree.map(
+            lambda leaf: jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), leaf.dtype),
+            shapes["constants"],
+        ),
+    }
+    return Loaded(model=model, variables=variables, config=config, categories=info.categories)
+
+
+@pytest.fixture(scope="module")
+def files(saved, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pretrained")
+    write_workdir(saved.variables, saved.config, folder / "run")
+    for name in ("model.pkl", "model.npz"):
+        write_published(saved.variables, saved.config, folder / name)
+    return folder
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(height)
+    small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def assert_same_variables(ours, theirs) -> None:
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+@pytest.mark.parametrize("path", ["run", "run/checkpoints", "run/checkpoints/0"])
+def test_our_checkpoints_bring_their_config(files, saved, path):
+    loaded = load_pretrained(files / path)
+    assert loaded.config == saved.config
+    assert loaded.categories == saved.categories
+    assert_same_variables(loaded.variables, saved.variables)
+
+
+@pytest.mark.parametrize("path", ["model.pkl", "model.npz"])
+def test_published_files_need_a_config(files, saved, path):
+    loaded = load_pretrained(files / path, config=saved.config)
+    assert_same_variables(loaded.variables, saved.variables)
+    with pytest.raises(UserError, match=f"{path} does not say which model it is"):
+        load_pretrained(files / path)
+
+
+def test_name_and_config_together_are_refused(files, saved):
+    with pytest.raises(UserError, match="not both"):
+        load_pretrained(files / "run", "shapes/maskformer_R18", config=saved.config)
+
+
+@pytest.mark.parametrize("path", ["run", "model.pkl"])
+def test_a_checkpoint_of_another_model_lists_what_does_not_fit(files, path):
+    with pytest.raises(UserError) as error:
+        load_pretrained(files / path, "shapes/maskformer_R18")
+    assert str(files / path) in str(error.value)
+    for part in ("query_embed", "layer"):
+        assert part in str(error.value)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(UserError, match="there is no such checkpoint"):
+        load_pretrained(tmp_path / "none")
+    with pytest.raises(UserError, match="is no checkpoint: it should be a workdir"):
+        load_pretrained(tmp_path)
+
+
+def test_a_workdir_without_its_config_asks_for_one(files, saved, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").symlink_to(files / "run" / "checkpoints")
+    with pytest.raises(UserError, match=r"there is no config\.json beside the checkpoints"):
+        load_pretrained(tmp_path / "run")
+    loaded = load_pretrained(tmp_path / "run", config=saved.config)
+    assert_same_variables(loaded.variables, saved.variables)
+
+
+def test_predict_is_the_model_and_the_inference_of_the_parts(saved):
+    image = photograph(60, 100)
+    result = saved.predict(image)
+
+    size = shortest_edge_size((60, 100), 48, 96)
+    assert size == (48, 80)
+    predictions = jax.jit(saved.model.apply)(
+        saved.variables, jnp.asarray(resize_image(image, size)[None])
+    )
+    scores = semantic_inference(
+        predictions.class_logits[-1, 0],
+        predictions.mask_logits[-1, 0],
+        padded_size=padded_size(size, 32),
+        image_size=size,
+        output_size=(60, 100),
+    )
+    best_two = jnp.sort(scores, axis=0)[-2:]
+    clear = np.asarray(best_two[1] - best_two[0] > 1e-5)  # elsewhere rounding may decide
+    assert clear.mean() > 0.9
+    assert result.semantic.dtype == np.int32
+    np.testing.assert_array_equal(
+        result.semantic[clear], np.asarray(jnp.argmax(scores, axis=0))[clear]
+    )
+    assert (result.panoptic, result.segments, result.instances) == (None, None, None)
+
+
+def test_predict_takes_a_path_and_compiles_once_for_each_size(saved, tmp_path):
+    fresh = dataclasses.replace(saved)
+    traces = []
+    apply = fresh.model.apply
+
+    class Counting:
+        def apply(self, *arguments):
+            traces.append(arguments[1].shape)
+            return apply(*arguments)
+
+    fresh._evaluator._model = Counting()
+    Image.fromarray(photograph(50, 40)).save(tmp_path / "a.png")
+    from_file = fresh.predict(tmp_path / "a.png").semantic
+    np.testing.assert_array_equal(from_file, fresh.predict(photograph(50, 40)).semantic)
+    assert len(traces) == 1
+    assert fresh.predict(photograph(40, 50)).semantic.shape == (40, 50)
+    assert len(traces) == 2
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.float32)],
+)
+def test_arrays_that_are_no_image_are_refused(saved, image):
+    with pytest.raises(UserError, match="an image should be uint8"):
+        saved.predict(image)
+
+
+def test_missing_image_file(saved, tmp_path):
+    with pytest.raises(UserError, match=r"none\.png"):
+        saved.predict(tmp_path / "none.png")
+
+
+def test_models_by_name():
+    assert "ade20k-150/maskformer_R50_bs16_160k" in list_models()
+    images = jnp.zeros((1, 32, 32, 3), jnp.uint8)
+    for num_classes, logits in ((None, 10), (4, 5)):
+        model = create_model("shapes/maskformer_R18", num_classes)
+        variables = jax.eval_shape(model.init, jax.random.key(0), images)
+        predictions = jax.eval_shape(model.apply, variables, images)
+        assert predictions.class_logits.shape == (3, 1, 20, logits)
+    with pytest.raises(UserError, match="did you mean shapes/maskformer_R18"):
+        create_model("shapes/maskformer_R1")
+
+
+def test_published_file_has_the_form_that_the_published_code_loads(files, saved):
+    content = pickle.loads((files / "model.pkl").read_bytes())
+    assert set(content) == {"model", "__author__"}
+    query_embed = saved.variables["params"]["transformer_decoder"]["query_embed"]
+    np.testing.assert_array_equal(
+        content["model"]["sem_seg_head.predictor.query_embed.weight"],
+        jax.tree.leaves(query_embed)[0],
+    )
+
+
+def test_exports_overwrite_no_folder_and_know_their_suffixes(files, saved):
+    with pytest.raises(UserError, match="exists already"):
+        write_workdir(saved.variables, saved.config, files / "run")
+    with pytest.raises(UserError, match=r"should end in \.pkl or \.npz"):
+        write_published(saved.variables, saved.config, files / "model.pth")

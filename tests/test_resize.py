@@ -1,0 +1,76 @@
+"""Resizing against the published system's numbers (tests/golden/components.npz)."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maskformer_jax.resize import (
+    nearest_indices,
+    pad_bottom_right,
+    padded_size,
+    resize_bilinear,
+    resize_nearest,
+)
+
+COMPONENTS = np.load(Path(__file__).parent / "golden" / "components.npz")
+BILINEAR = sorted(
+    key.removesuffix("/in")
+    for key in COMPONENTS.files
+    if key.startswith("resize/bilinear") and key.endswith("/in")
+)
+
+
+@pytest.mark.parametrize("case", BILINEAR)
+def test_bilinear_published(case: str) -> None:
+    before, after = COMPONENTS[f"{case}/in"], COMPONENTS[f"{case}/out"]
+    with jax.enable_x64(True):
+        ours = resize_bilinear(jnp.asarray(before), after.shape)
+    np.testing.assert_allclose(ours, after, rtol=0, atol=1e-12)
+    ours = resize_bilinear(jnp.asarray(before, jnp.float32), after.shape)
+    assert ours.dtype == jnp.float32
+    np.testing.assert_allclose(ours, after, rtol=0, atol=1e-6 * np.abs(before).max())
+
+
+def test_bilinear_after_a_crop_published() -> None:
+    before, after = COMPONENTS["resize/postprocess/in"], COMPONENTS["resize/postprocess/out"]
+    with jax.enable_x64(True):
+        ours = resize_bilinear(jnp.asarray(before)[:, :21, :30], (40, 37))
+    np.testing.assert_allclose(ours, after, rtol=0, atol=1e-12)
+
+
+def test_bilinear_weights_of_two_pixels() -> None:
+    ours = resize_bilinear(jnp.array([[0.0, 1.0]]), (1, 8))
+    np.testing.assert_array_equal(ours[0], [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1])
+
+
+def test_bilinear_keeps_leading_axes_apart() -> None:
+    x = jax.random.normal(jax.random.key(0), (2, 3, 5, 4))
+    together = resize_bilinear(x, (11, 6))
+    np.testing.assert_allclose(together[1, 2], resize_bilinear(x[1, 2], (11, 6)), atol=1e-6)
+
+
+def test_nearest_indices_published() -> None:
+    for i, (in_size, out_size) in enumerate(COMPONENTS["resize/nearest_pairs"].tolist()):
+        expected = COMPONENTS[f"resize/nearest_torch_f32/{i}"]
+        np.testing.assert_array_equal(nearest_indices(in_size, out_size), expected)
+
+
+def test_nearest_takes_the_top_left_of_each_cell() -> None:
+    x = np.arange(8 * 12).reshape(8, 12)
+    np.testing.assert_array_equal(resize_nearest(x, (2, 3)), x[::4, ::4])
+    channels_last = resize_nearest(x[None, :, :, None], (16, 24), axes=(1, 2))
+    np.testing.assert_array_equal(channels_last[0, :, :, 0], x.repeat(2, 0).repeat(2, 1))
+
+
+def test_padding() -> None:
+    assert padded_size((64, 97), 32) == (64, 128)
+    assert padded_size((75, 101), 0) == (75, 101)
+    x = np.ones((2, 3, 4, 1))
+    padded = pad_bottom_right(x, (4, 6), axes=(1, 2), value=-1)
+    expected = np.full((2, 4, 6, 1), -1.0)
+    expected[:, :3, :4] = 1
+    np.testing.assert_array_equal(padded, expected)
+    np.testing.assert_array_equal(pad_bottom_right(x, (3, 4), axes=(1, 2)), x)
