@@ -178,6 +178,8 @@ def test_file_that_is_no_config_is_refused(tmp_path):
         ("/a/configs/camvid/small.py", "camvid/small"),
         ("/a/configs/ade20k-150/swin/tiny.py", "ade20k-150/swin/tiny"),
         ("/configs/a/configs/b/c.py", "b/c"),
+        ("/a/configs/plain.py", "plain"),
+        ("/a/configs/configs.py", "configs"),
         ("/home/me/mine.py", "me/mine"),
         ("/home/x/configs.py", "x/configs"),
     ],

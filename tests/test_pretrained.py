@@ -38,10 +38,10 @@ def saved(config) -> Loaded:
     model = build_model(config.model, num_classes=info.num_classes)
     images = jnp.zeros((1, 32, 32, 3), jnp.uint8)
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(7)
     variables = {
         "params": jax.tree.map(
-            lambda leaf: jnp.asarray(rng.normal(0, 0.2, leaf.shape), leaf.dtype), shapes["params"]
+            lambda leaf: jnp.asarray(rng.normal(0, 0.4, leaf.shape), leaf.dtype), shapes["params"]
         ),
         "constants": jax.tree.map(
             lambda leaf: jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), leaf.dtype),
@@ -136,6 +136,7 @@ def test_predict_is_the_model_and_the_inference_of_the_parts(saved):
     best_two = jnp.sort(scores, axis=0)[-2:]
     clear = np.asarray(best_two[1] - best_two[0] > 1e-5)  # elsewhere rounding may decide
     assert clear.mean() > 0.9
+    assert len(np.unique(result.semantic[clear])) > 1
     assert result.semantic.dtype == np.int32
     np.testing.assert_array_equal(
         result.semantic[clear], np.asarray(jnp.argmax(scores, axis=0))[clear]

@@ -24,7 +24,7 @@ class FrozenBatchNorm(nn.Module):
 
         def constant(name: str, value: float) -> Float[Array, "1 1 1 c"]:
             stored = self.variable("constants", name, jnp.full, shape[-1:], value, jnp.float32)
-            return stored.value.reshape(shape)
+            return jnp.asarray(stored.value).reshape(shape)
 
         weight, bias = constant("weight", 1.0), constant("bias", 0.0)
         mean = constant("running_mean", 0.0)

@@ -1,5 +1,7 @@
 """Transformer layers (DETR, arXiv 2005.12872, section 3.2 and appendix A.3)."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -119,11 +121,15 @@ class TransformerDecoderLayer(nn.Module):
 
         def attend_to_queries(x: Array) -> Array:
             place = x + query_position
-            return self._attention("self_attention", train)(place, place, x)
+            return self._attend("self_attention", place, place, x, train=train)
 
         def attend_to_memory(x: Array) -> Array:
-            return self._attention("cross_attention", train)(
-                x + query_position, memory + memory_position, memory
+            return self._attend(
+                "cross_attention",
+                x + query_position,
+                memory + memory_position,
+                memory,
+                train=train,
             )
 
         def feed_forward(x: Array) -> Array:
@@ -141,11 +147,15 @@ class TransformerDecoderLayer(nn.Module):
             x = x + drop(branch(norm(x))) if self.pre_norm else norm(x + drop(branch(x)))
         return x
 
-    def _attention(self, name: str, train: bool) -> nn.MultiHeadDotProductAttention:
-        return attention(
+    def _attend(self, name: str, q: Array, k: Array, v: Array, *, train: bool) -> Array:
+        module = attention(
             num_heads=self.num_heads,
             dropout=self.dropout,
             train=train,
             dtype=self.dtype,
             name=name,
         )
+        with warnings.catch_warnings():
+            # Flax takes values with as many tokens as channels for a misplaced mask.
+            warnings.filterwarnings("ignore", "You are passing an array of shape")
+            return module(q, k, v)

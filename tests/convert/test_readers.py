@@ -7,7 +7,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from maskformer_jax.convert.readers import read_tensors
+from maskformer_jax.convert.readers import _ArrayUnpickler, read_tensors
 from maskformer_jax.errors import UserError
 
 TENSORS = {
@@ -99,6 +99,11 @@ def test_nothing_runs_before_the_refusal(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="refused"):
         read_tensors(path)
     assert not touched.exists()
+
+
+def test_the_second_pass_refuses_by_itself():
+    with pytest.raises(pickle.UnpicklingError, match="eval is not allowed"):
+        _ArrayUnpickler(pickle.dumps(Exploit(eval, "1"))).load()
 
 
 def test_all_refused_globals_are_named(tmp_path):

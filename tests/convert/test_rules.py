@@ -84,7 +84,8 @@ def test_all_problems_are_reported_at_once():
     del tensors["conv.0.weight"]
     tensors["fc.weight"] = tensors["fc.weight"].T
     tensors["dense.bias"] = np.zeros(8, np.float32)
-    tensors["more.weight"] = tensors["more.counter"] = np.zeros(1)
+    for name in ("more.weight", "more.counter", "more.counter.weight"):
+        tensors[name] = np.zeros(1)
     with pytest.raises(UserError) as error:
         import_tensors(
             tensors, make_template(), RULES, skipped=(r".*\.counter",), source="file.pkl"
@@ -94,6 +95,7 @@ def test_all_problems_are_reported_at_once():
         "  missing: conv.0.weight [4, 2, 3, 5]",
         "  wrong shape: dense.bias is [8], the model needs [7]",
         "  wrong shape: fc.weight is [6, 7], the model needs [7, 6]",
+        "  unexpected: more.counter.weight [1]",
         "  unexpected: more.weight [1]",
     ]
 

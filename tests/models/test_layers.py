@@ -20,7 +20,7 @@ def test_frozen_batch_norm_uses_its_four_constants():
         "running_var": np.float32([1, 4, 0.25, 1e-5, 9]),
     }
     actual = FrozenBatchNorm().apply({"constants": constants}, x)
-    normal = (x - constants["running_mean"]) / np.sqrt(constants["running_var"] + 1e-5)
+    normal = (np.asarray(x) - constants["running_mean"]) / np.sqrt(constants["running_var"] + 1e-5)
     expected = normal * constants["weight"] + constants["bias"]
     np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=1e-5)
 

@@ -15,7 +15,7 @@ def group_normalize(x, norm):
     groups = x.reshape(*x.shape[:3], 32, -1)
     mean = groups.mean((1, 2, 4), keepdims=True)
     variance = groups.var((1, 2, 4), keepdims=True)
-    y = ((groups - mean) / np.sqrt(variance + 1e-5)).reshape(x.shape)
+    y = ((groups - mean) / jnp.sqrt(variance + 1e-5)).reshape(x.shape)
     return y * norm["scale"][None, None, None] + norm["bias"][None, None, None]
 
 
@@ -30,8 +30,13 @@ def convolve(x, kernel):
 def test_follows_the_published_flow(make_variables):
     decoder = FPNPixelDecoder(conv_dim=64, mask_dim=5)
     variables = make_variables(decoder, FEATURES)
-    params = variables["params"]
+    output = jax.jit(decoder.apply)(variables, FEATURES)
+    expected = jax.jit(published_flow)(variables["params"])
+    np.testing.assert_allclose(output.mask_features, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(output.context, FEATURES["res5"])
 
+
+def published_flow(params):
     def block(name, x):
         return group_normalize(convolve(x, params[name]["conv"]["kernel"]), params[name]["norm"])
 
@@ -43,11 +48,7 @@ def test_follows_the_published_flow(make_variables):
         columns = np.arange(width) * y.shape[2] // width
         y = jax.nn.relu(block(f"layer_{i}", lateral + y[:, rows][:, :, columns]))
     last = params["mask_features"]
-    expected = convolve(y, last["kernel"]) + last["bias"][None, None, None]
-
-    output = decoder.apply(variables, FEATURES)
-    np.testing.assert_allclose(output.mask_features, expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(output.context, FEATURES["res5"])
+    return convolve(y, last["kernel"]) + last["bias"][None, None, None]
 
 
 def test_convolutions_before_norms_have_no_bias():

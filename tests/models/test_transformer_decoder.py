@@ -1,3 +1,5 @@
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ MASK_FEATURES = jnp.asarray(RNG.normal(size=(2, 6, 8, 10)), jnp.float32)
 SETTINGS = {
     "num_classes": 3,
     "num_queries": 5,
-    "num_layers": 3,
+    "num_layers": 2,
     "hidden_dim": 16,
     "num_heads": 2,
     "ffn_dim": 24,
@@ -41,8 +43,8 @@ def run(decoder, variables, context=CONTEXT, mask_features=MASK_FEATURES):
 def test_shapes_and_layers(make):
     decoder, variables = make()
     predictions = run(decoder, variables)
-    assert predictions.class_logits.shape == (3, 2, 5, 4)
-    assert predictions.mask_logits.shape == (3, 2, 5, 6, 8)
+    assert predictions.class_logits.shape == (2, 2, 5, 4)
+    assert predictions.mask_logits.shape == (2, 2, 5, 6, 8)
     assert np.abs(np.diff(predictions.class_logits, axis=0)).max() > 0.01
 
 
@@ -83,33 +85,42 @@ def test_masks_are_products_of_embeddings(make):
 
 
 def test_dropout_needs_train_and_its_rng(make):
-    decoder, variables = make(dropout=0.5)
-    plain, _ = make()
-    expected = run(plain, variables).class_logits
-    evaluated = run(decoder, variables).class_logits
+    decoder, variables = make(dropout=0.5, num_layers=1)
+    plain, _ = make(num_layers=1)
+    # Two images of the same content, to see that they draw for themselves.
+    context, mask_features = (jnp.repeat(x[:1], 2, axis=0) for x in (CONTEXT, MASK_FEATURES))
+    expected = run(plain, variables, context, mask_features).class_logits
+    evaluated = run(decoder, variables, context, mask_features).class_logits
     np.testing.assert_array_equal(evaluated, expected)
 
     @jax.jit
-    def trained(seed):
-        rngs = {"dropout": jax.random.key(seed)}
-        return decoder.apply(variables, CONTEXT, MASK_FEATURES, train=True, rngs=rngs).class_logits
+    def train(seed):
+        return decoder.apply(
+            variables,
+            context,
+            mask_features,
+            train=True,
+            rngs={"dropout": jax.random.key(seed)},
+            capture_intermediates=True,
+            mutable=["intermediates"],
+        )
 
-    np.testing.assert_array_equal(trained(0), trained(0))
-    assert np.abs(trained(0) - trained(1)).max() > 0.01
-    with pytest.raises(Exception, match="dropout"):
-        decoder.apply(variables, CONTEXT, MASK_FEATURES, train=True)
-
-
-def test_attention_dropout_is_drawn_for_every_head_and_image(make):
-    decoder, variables = make(dropout=0.5, num_layers=1)
-    twice = jnp.repeat(CONTEXT[:1], 2, axis=0), jnp.repeat(MASK_FEATURES[:1], 2, axis=0)
-    rngs = {"dropout": jax.random.key(0)}
-    _, state = decoder.apply(
-        variables, *twice, train=True, rngs=rngs, capture_intermediates=True, mutable=True
-    )
-    layer = state["intermediates"]["layer_0"]
-    attended = layer["cross_attention"]["__call__"][0]  # before any other dropout of its own
+    (one, state), (same, _), (other, _) = train(0), train(0), train(1)
+    np.testing.assert_array_equal(one.class_logits, same.class_logits)
+    assert np.abs(one.class_logits - other.class_logits).max() > 0.01
+    # Attention itself drops probabilities of each head and image on their own.
+    attended = state["intermediates"]["layer_0"]["self_attention"]["__call__"][0]
     assert np.abs(attended[0] - attended[1]).max() > 1e-3
+    with pytest.raises(Exception, match="dropout"):
+        decoder.apply(variables, context, mask_features, train=True)
+
+
+def test_as_many_tokens_as_channels_raise_no_warning(make):
+    context = jnp.zeros((1, 4, 4, 12))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        decoder, _ = make()
+        jax.eval_shape(decoder.init, jax.random.key(0), context, MASK_FEATURES[:1])
 
 
 def layer_norm(x, norm):

@@ -58,10 +58,11 @@ def test_killed_run_ends_like_an_uninterrupted_one(tiny_config: Config, tmp_path
     script.write_text(RUN)
     file.write_text(to_json(tiny_config))
     killed, whole = tmp_path / "killed", tmp_path / "whole"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, str(script), str(file), str(killed)]
     kill_at = random.randint(4, 7)  # after the first checkpoint, before the end
 
-    process = subprocess.Popen(command, env=os.environ)
+    process = subprocess.Popen(command, env=environment)
     deadline = time.monotonic() + 240
     while not any(line["step"] >= kill_at for line in read_metrics(killed)):
         assert process.poll() is None, "the run ended before it could be killed"
@@ -71,8 +72,8 @@ def test_killed_run_ends_like_an_uninterrupted_one(tiny_config: Config, tmp_path
     process.wait()
     assert max(line["step"] for line in read_metrics(killed)) < tiny_config.train.num_steps
 
-    subprocess.run(command, env=os.environ, check=True, timeout=240)
-    subprocess.run([*command[:-1], str(whole)], env=os.environ, check=True, timeout=240)
+    subprocess.run(command, env=environment, check=True, timeout=240)
+    subprocess.run([*command[:-1], str(whole)], env=environment, check=True, timeout=240)
     assert [line["step"] for line in read_metrics(killed) if "loss" in line] == list(range(1, 9))
     assert_same_run(tiny_config, killed, whole)
 
