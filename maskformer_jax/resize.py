@@ -68,8 +68,13 @@ def resize_nearest(
     """Resize two axes by picking the pixels of `nearest_indices`."""
     x = jnp.asarray(x)
     for axis, out_size in zip(axes, size, strict=True):
-        if x.shape[axis] != out_size:
-            x = jnp.take(x, nearest_indices(x.shape[axis], out_size), axis=axis)
+        indices = nearest_indices(x.shape[axis], out_size)
+        times = out_size // x.shape[axis]
+        if np.array_equal(indices, np.arange(out_size) // max(times, 1)):
+            # The same pixels, but the gradient is a sum over neighbours rather than a scatter.
+            x = jnp.repeat(x, times, axis=axis) if times > 1 else x
+        else:
+            x = jnp.take(x, indices, axis=axis)
     return x
 
 

@@ -1,12 +1,22 @@
 """Settings that every test runs under; they must stand before the first import of JAX."""
 
 import os
+from pathlib import Path
 
-# Four devices on one CPU, so that sharding is exercised; NPROC enlarges the thread pool, without
-# which host callbacks on several CPU devices dead-lock in jax 0.10.
+# Four devices on one CPU, so that sharding is exercised. Compiling takes most of the time, so the
+# compiler tries less hard (the arithmetic stays what it is) and keeps what it made for later tests.
+FLAGS = {
+    "xla_force_host_platform_device_count": "4",
+    "xla_backend_optimization_level": "1",
+}
+# NPROC enlarges the thread pool, without which host callbacks on several CPU devices dead-lock in
+# jax 0.10.
 os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = (
-        os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
-    ).strip()
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "xla")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+for flag, value in FLAGS.items():
+    if flag not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{flag}={value}".strip()

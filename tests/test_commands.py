@@ -62,7 +62,7 @@ def test_train_passes_config_with_overrides_and_workdir(calls, tmp_path):
 
 
 def test_eval_passes_checkpoint_and_output(calls):
-    calls.replace("maskformer_jax.evaluation.evaluate", evaluate_checkpoint={"mIoU": 1.0})
+    calls.replace("maskformer_jax.scoring", evaluate_checkpoint={"mIoU": 1.0})
     assert run("eval", CONFIG, "--checkpoint=run", "--output=out", "--save-predictions") == 0
     [(_, (config, checkpoint), options)] = calls.made
     assert config.name == "camvid/maskformer_R50"
@@ -71,7 +71,7 @@ def test_eval_passes_checkpoint_and_output(calls):
 
 
 def test_saving_predictions_needs_a_folder(calls, capsys):
-    calls.replace("maskformer_jax.evaluation.evaluate", evaluate_checkpoint={})
+    calls.replace("maskformer_jax.scoring", evaluate_checkpoint={})
     assert run("eval", CONFIG, "--checkpoint=run", "--save-predictions") == 2
     assert "--save-predictions needs --output=DIR" in capsys.readouterr().err
     assert not calls.made

@@ -35,7 +35,7 @@ def run(argv: Sequence[str]) -> None:
         parser.error("--save-predictions needs --output=DIR")
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
 
-    from maskformer_jax.evaluation.evaluate import evaluate_checkpoint
+    from maskformer_jax.scoring import evaluate_checkpoint
 
     evaluate_checkpoint(
         config,

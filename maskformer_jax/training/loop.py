@@ -10,17 +10,16 @@ A run, in this order:
      losses are looked at before saving so that no checkpoint holds a non-finite state.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 from flax import linen as nn
 
 from maskformer_jax.config import Config
-from maskformer_jax.data.pipeline import eval_examples, train_batches
+from maskformer_jax.data.pipeline import EvalExample, eval_examples, train_batches
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.runner import Evaluator
@@ -30,6 +29,7 @@ from maskformer_jax.training.checkpoint import Checkpoints, write_config
 from maskformer_jax.training.mesh import make_mesh, put_batch, state_shardings
 from maskformer_jax.training.metrics_log import MetricsLog
 from maskformer_jax.training.optimizer import make_optimizer
+from maskformer_jax.training.pictures import picture_saver
 from maskformer_jax.training.pretrained_backbone import load_backbone
 from maskformer_jax.training.state import TrainState, initialiser, new_state
 from maskformer_jax.training.step import make_train_step
@@ -72,11 +72,18 @@ class Training:
         state = self.fresh()
         return load_backbone(self.config, state) if self.config.train.init_backbone else state
 
-    def evaluate(self, state: TrainState) -> dict[str, float]:
+    def evaluate(
+        self,
+        state: TrainState,
+        on_result: Callable[[EvalExample, np.ndarray], None] | None = None,
+    ) -> dict[str, float]:
         """Scores the evaluation split; all metrics in percent."""
         variables = {"params": state.params, "constants": state.constants}
         examples = eval_examples(self.config)
-        return self.evaluator.semantic(variables, examples, total=len(examples)).compute()
+        metric = self.evaluator.semantic(
+            variables, examples, total=len(examples), on_result=on_result
+        )
+        return metric.compute()
 
 
 def train(config: Config, workdir: Path) -> None:
@@ -92,7 +99,7 @@ def train(config: Config, workdir: Path) -> None:
         if state is None:
             state = training.initial_state()
         else:
-            logging.info("resuming %s at step %d", workdir, int(state.step))
+            print(f"{workdir}: going on at step {int(state.step)}", flush=True)
         start = int(state.step)
         batches = train_batches(
             config,
@@ -102,46 +109,48 @@ def train(config: Config, workdir: Path) -> None:
         )
         try:
             with MetricsLog(workdir, resume_step=start) as log:
-                _run(training, state, start, batches, checkpoints, log)
+                _run(training, workdir, state, batches, checkpoints, log)
         finally:
             batches.close()
 
 
 def _run(
     training: Training,
+    workdir: Path,
     state: TrainState,
-    start: int,
     batches: Iterator[Any],
     checkpoints: Checkpoints,
     log: MetricsLog,
 ) -> None:
     settings = training.config.train
-    progress = Progress(settings.num_steps, description="train", initial=start, unit="step")
+    start = int(state.step)
     pending: list[tuple[int, dict[str, Any]]] = []
     shown: dict[str, float] = {}
-    for step in range(start + 1, settings.num_steps + 1):
-        batch = put_batch(next(batches), training.mesh)
-        state, metrics = training.step(state, batch)
-        pending.append((step, metrics))
+    with Progress(settings.num_steps, description="train", initial=start) as progress:
+        for step in range(start + 1, settings.num_steps + 1):
+            state, metrics = training.step(state, put_batch(next(batches), training.mesh))
+            pending.append((step, metrics))
 
-        last = step == settings.num_steps
-        due_log = last or step % settings.log_every == 0
-        due_eval = last or step % settings.eval_every == 0
-        due_save = last or step % settings.checkpoint_every == 0
+            last = step == settings.num_steps
+            due_log = last or step % settings.log_every == 0
+            due_eval = last or step % settings.eval_every == 0
+            due_save = last or step % settings.checkpoint_every == 0
 
-        if due_log or due_eval or due_save:
-            newest = _fetch_finite(pending)
-            shown = {"loss": newest["loss"]}
-            if due_log:
-                log.write(step, newest)
-        progress.update(1, **shown)
-        scores = None
-        if due_eval:
-            scores = training.evaluate(state)
-            log.write(step, {f"eval/{name}": value for name, value in scores.items()})
-        if due_save:
-            checkpoints.save(state, training.config, scores)
-    progress.close()
+            if due_log or due_eval or due_save:
+                newest = _fetch_finite(pending)
+                shown = {"loss": newest["loss"]}
+                if due_log:
+                    log.write(step, newest)
+            progress.update(1, **shown)
+            scores = None
+            if due_eval:
+                pictures = workdir / "eval" / f"step_{step}"
+                saver = picture_saver(pictures, log, training.info, step=step)
+                scores = training.evaluate(state, saver)
+                shown["mIoU"] = scores["mIoU"]
+                log.write(step, {f"eval/{name}": value for name, value in scores.items()})
+            if due_save:
+                checkpoints.save(state, training.config, scores)
 
 
 def _fetch_finite(pending: list[tuple[int, dict[str, Any]]]) -> dict[str, float]:

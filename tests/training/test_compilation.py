@@ -36,8 +36,8 @@ def test_nothing_compiles_after_warm_up(
     counts: list[int] = []
     evaluate = loop.Training.evaluate
 
-    def counting(self: loop.Training, state: object) -> dict[str, float]:
-        scores = evaluate(self, state)
+    def counting(self: loop.Training, *arguments: object) -> dict[str, float]:
+        scores = evaluate(self, *arguments)
         counts.append(len(compilations))
         return scores
 

@@ -12,7 +12,7 @@ from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.evaluation.semantic import format_semantic_table
 from maskformer_jax.pretrained import load_pretrained
 
-PREDICTIONS = "predictions"
+PREDICTIONS = "predictions"  # the folder for label maps in the output
 
 
 def evaluate_checkpoint(
