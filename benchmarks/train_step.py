@@ -1,0 +1,75 @@
+"""Times the training step of a config on the devices at hand, on a synthetic batch.
+
+    python benchmarks/train_step.py --config=shapes/maskformer_R18 [--config.A.B=VALUE ...]
+
+Prints compile times, the median step and images per second. No data set is needed.
+"""
+
+import sys
+import time
+
+import jax
+import numpy as np
+
+from maskformer_jax.commands.parser import CommandParser, read_config
+from maskformer_jax.config import Config
+from maskformer_jax.training.loop import Training
+from maskformer_jax.training.mesh import put_batch
+from maskformer_jax.types import Batch
+
+SEGMENTS = 8  # in each image
+PATCH = 16  # pixels; each belongs to one segment
+STEPS = 10
+
+
+def synthetic_batch(config: Config) -> Batch:
+    """Noise images, each cut into patches of a few segments."""
+    random = np.random.default_rng(0)
+    images, slots = config.train.batch_size, config.data.num_segments
+    height, width = config.data.augment.crop_size
+    used = min(SEGMENTS, slots)
+    patches = random.integers(0, used, (images, -(-height // PATCH), -(-width // PATCH)))
+    segment_map = patches.repeat(PATCH, 1).repeat(PATCH, 2)[:, :height, :width]
+    return Batch(
+        image=random.integers(0, 256, (images, height, width, 3)).astype(np.uint8),
+        image_valid=np.ones((images, height, width), bool),
+        segment_map=segment_map.astype(np.int16),
+        labels=np.tile(np.arange(slots, dtype=np.int32) % used, (images, 1)),
+        segment_valid=np.tile(np.arange(slots) < used, (images, 1)),
+    )
+
+
+def main() -> None:
+    """Reads the config from the command line and prints the figures."""
+    parser = CommandParser("train_step", "Time a training step.", config="required")
+    arguments, overrides = parser.read(sys.argv[1:])
+    config = read_config(arguments.config, overrides)
+    config.train.init_backbone = ""
+    training = Training(config)
+    batch = put_batch(synthetic_batch(config), training.mesh)
+
+    begin = time.perf_counter()
+    state = jax.block_until_ready(training.fresh())
+    print(f"initialise, with compilation  {time.perf_counter() - begin:8.2f} s")
+
+    begin = time.perf_counter()
+    compiled = training.step.lower(state, batch).compile()
+    print(f"compile the step              {time.perf_counter() - begin:8.2f} s")
+    memory = compiled.memory_analysis()
+    if memory is not None:
+        print(f"temporary memory of a step    {memory.temp_size_in_bytes / 2**20:8.0f} MiB")
+
+    seconds = []
+    for _ in range(STEPS + 1):
+        begin = time.perf_counter()
+        state, metrics = jax.block_until_ready(compiled(state, batch))
+        seconds.append(time.perf_counter() - begin)
+    median = float(np.median(seconds[1:]))  # the first one also warms caches
+    print(f"step, median of {STEPS}            {1000 * median:8.1f} ms")
+    print(f"images per second             {config.train.batch_size / median:8.2f}")
+    if not np.isfinite(metrics["loss"]):
+        raise SystemExit("the loss is not finite")
+
+
+if __name__ == "__main__":
+    main()
