@@ -1,6 +1,6 @@
 """Times 1x1 convolutions as convolutions and as matrix products.
 
-    python benchmarks/pointwise_convolution.py
+    python -m benchmarks.pointwise_convolution
 
 The shapes are those of ResNet-50 at 180 x 240 pixels, two images. Prints milliseconds, medians.
 """

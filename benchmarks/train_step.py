@@ -1,6 +1,6 @@
 """Times the training step of a config on the devices at hand, on a synthetic batch.
 
-    python benchmarks/train_step.py --config=shapes/maskformer_R18 [--config.A.B=VALUE ...]
+    python -m benchmarks.train_step --config=shapes/maskformer_R18 [--config.A.B=VALUE ...]
 
 Prints compile times, the median step and images per second. No data set is needed.
 """

@@ -12,12 +12,13 @@ Size = tuple[int, int]  # (height, width) in pixels
 
 @dataclass(slots=True, kw_only=True)
 class ResNetConfig:
-    """ResNet backbone with frozen batch norm."""
+    """ResNet backbone."""
 
     type: Literal["resnet"] = "resnet"
     depth: Literal[18, 34, 50, 101] = 50
     width: int = 64  # channels of the stem; all others are multiples of it
     stride_in_1x1: bool = False  # True: the stride sits in the first 1x1 (Caffe/MSRA weights)
+    norm: Literal["frozen_batch_norm", "group_norm"] = "frozen_batch_norm"
     freeze_at: int = 0  # 1 freezes the stem, 2 also res2, ... 5 the whole backbone
 
 

@@ -23,7 +23,7 @@ from maskformer_jax.resize import padded_size
 @pytest.fixture(scope="module")
 def config() -> Config:
     config = load_config("shapes/maskformer_R18")
-    config.model.backbone.width = 8
+    config.model.backbone.width, config.model.backbone.norm = 8, "frozen_batch_norm"
     config.model.pixel_decoder.conv_dim = config.model.pixel_decoder.mask_dim = 32
     decoder = config.model.transformer_decoder
     decoder.num_queries, decoder.num_layers, decoder.hidden_dim, decoder.ffn_dim = 5, 1, 32, 32

@@ -21,7 +21,7 @@ from maskformer_jax.config import (
 def get_config() -> Config:
     return Config(
         model=ModelConfig(
-            backbone=ResNetConfig(depth=18, width=32),
+            backbone=ResNetConfig(depth=18, width=32, norm="group_norm"),
             pixel_decoder=PixelDecoderConfig(conv_dim=64, mask_dim=64),
             transformer_decoder=TransformerDecoderConfig(
                 num_queries=20, num_layers=3, hidden_dim=64, ffn_dim=256, dropout=0.0
@@ -34,10 +34,16 @@ def get_config() -> Config:
             num_segments=9,
             augment=AugmentConfig(short_edges=(96,), max_size=192, crop_size=(96, 96)),
         ),
-        optim=OptimConfig(learning_rate=1e-3, backbone_multiplier=1.0, clip_norm=0.1),
+        optim=OptimConfig(
+            learning_rate=1e-3,
+            backbone_multiplier=1.0,
+            clip_norm=0.1,
+            warmup_steps=50,
+            warmup_factor=0.1,
+        ),
         train=TrainConfig(
             num_steps=600,
-            batch_size=16,
+            batch_size=8,
             log_every=20,
             checkpoint_every=200,
             eval_every=200,

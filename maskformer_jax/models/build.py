@@ -51,11 +51,14 @@ def build_backbone(config: ResNetConfig, *, dtype: DTypeLike = jnp.float32) -> R
     field = "model.backbone."
     _require(config.depth in BLOCKS, field + "depth", config.depth, f"one of {sorted(BLOCKS)}")
     _require(config.width >= 1, field + "width", config.width, "at least 1")
+    divides = config.norm != "group_norm" or config.width % 32 == 0
+    _require(divides, field + "width", config.width, "a multiple of 32 with group_norm")
     _require(0 <= config.freeze_at <= 5, field + "freeze_at", config.freeze_at, "in 0..5")
     return ResNet(
         depth=config.depth,
         width=config.width,
         stride_in_1x1=config.stride_in_1x1,
+        norm=config.norm,
         freeze_at=config.freeze_at,
         dtype=dtype,
     )

@@ -1,5 +1,6 @@
 """ResNet backbones with frozen batch norm (arXiv 1512.03385; detectron2's placement of strides)."""
 
+from functools import partial
 from typing import Literal
 
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.models.frozen_batch_norm import FrozenBatchNorm
 from maskformer_jax.models.initializers import msra_fill
-from maskformer_jax.models.layers import conv
+from maskformer_jax.models.layers import conv, group_norm
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -20,15 +21,17 @@ BLOCKS: dict[int, tuple[int, int, int, int]] = {
     101: (3, 4, 23, 3),
 }
 FIRST_BOTTLENECK_DEPTH = 50  # shallower ones are made of basic blocks
+Norm = Literal["frozen_batch_norm", "group_norm"]
 EXPANSION = 4  # output channels of a bottleneck block over its inner ones
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, then frozen batch norm."""
+    """Convolution without bias, then a norm."""
 
     features: int
     kernel_size: int
     stride: int = 1
+    norm: Norm = "frozen_batch_norm"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -42,6 +45,8 @@ class ConvNorm(nn.Module):
             dtype=self.dtype,
             name="conv",
         )(x)
+        if self.norm == "group_norm":
+            return group_norm("norm", dtype=self.dtype)(x)
         return FrozenBatchNorm(dtype=self.dtype, name="norm")(x)
 
 
@@ -49,12 +54,14 @@ class Stem(nn.Module):
     """7x7 convolution and max-pool, to a quarter of the image's size."""
 
     features: int
+    norm: Norm = "frozen_batch_norm"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b _ _ _"]:
         """Bring normalised images to stride 4."""
-        x = nn.relu(ConvNorm(self.features, 7, 2, dtype=self.dtype, name="conv1")(images))
+        x = ConvNorm(self.features, 7, 2, norm=self.norm, dtype=self.dtype, name="conv1")(images)
+        x = nn.relu(x)
         return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
 
 
@@ -63,15 +70,17 @@ class BasicBlock(nn.Module):
 
     features: int
     stride: int = 1
+    norm: Norm = "frozen_batch_norm"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ _"]:
         """Add the residual branch to the (projected) input."""
-        y = ConvNorm(self.features, 3, self.stride, dtype=self.dtype, name="conv1")(x)
-        y = ConvNorm(self.features, 3, dtype=self.dtype, name="conv2")(nn.relu(y))
+        conv_norm = partial(ConvNorm, norm=self.norm, dtype=self.dtype)
+        y = conv_norm(self.features, 3, self.stride, name="conv1")(x)
+        y = conv_norm(self.features, 3, name="conv2")(nn.relu(y))
         if x.shape[-1] != self.features:
-            x = ConvNorm(self.features, 1, self.stride, dtype=self.dtype, name="shortcut")(x)
+            x = conv_norm(self.features, 1, self.stride, name="shortcut")(x)
         return nn.relu(x + y)
 
 
@@ -81,18 +90,20 @@ class BottleneckBlock(nn.Module):
     inner_features: int
     stride: int = 1
     stride_in_1x1: bool = False
+    norm: Norm = "frozen_batch_norm"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ _"]:
         """Add the residual branch to the (projected) input."""
+        conv_norm = partial(ConvNorm, norm=self.norm, dtype=self.dtype)
         features = EXPANSION * self.inner_features
         first, second = (self.stride, 1) if self.stride_in_1x1 else (1, self.stride)
-        y = ConvNorm(self.inner_features, 1, first, dtype=self.dtype, name="conv1")(x)
-        y = ConvNorm(self.inner_features, 3, second, dtype=self.dtype, name="conv2")(nn.relu(y))
-        y = ConvNorm(features, 1, dtype=self.dtype, name="conv3")(nn.relu(y))
+        y = conv_norm(self.inner_features, 1, first, name="conv1")(x)
+        y = conv_norm(self.inner_features, 3, second, name="conv2")(nn.relu(y))
+        y = conv_norm(features, 1, name="conv3")(nn.relu(y))
         if x.shape[-1] != features:
-            x = ConvNorm(features, 1, self.stride, dtype=self.dtype, name="shortcut")(x)
+            x = conv_norm(features, 1, self.stride, name="shortcut")(x)
         return nn.relu(x + y)
 
 
@@ -104,6 +115,8 @@ class ResNet(nn.Module):
         width: channels of the stem, 64 in the published models; all others are multiples of it.
         stride_in_1x1: down-sample in the first 1x1 convolution of a bottleneck (Caffe and MSRA
             weights) rather than in its 3x3 convolution (torchvision weights).
+        norm: "frozen_batch_norm" for pretrained weights; "group_norm" (32 groups) learns from
+            nothing, which constants in place of a norm hardly do.
         freeze_at: parts that get no gradient: 1 the stem, 2 also res2, ... 5 all.
         dtype: of the computation; parameters and norms are float32.
     """
@@ -111,6 +124,7 @@ class ResNet(nn.Module):
     depth: Literal[18, 34, 50, 101] = 50
     width: int = 64
     stride_in_1x1: bool = False
+    norm: Norm = "frozen_batch_norm"
     freeze_at: int = 0
     dtype: DTypeLike = jnp.float32
 
@@ -136,7 +150,12 @@ class ResNet(nn.Module):
         stride = 2 if stage > 2 and index == 0 else 1
         name = f"res{stage}_{index}"
         if self.depth < FIRST_BOTTLENECK_DEPTH:
-            return BasicBlock(width, stride, dtype=self.dtype, name=name)
+            return BasicBlock(width, stride, norm=self.norm, dtype=self.dtype, name=name)
         return BottleneckBlock(
-            width, stride, stride_in_1x1=self.stride_in_1x1, dtype=self.dtype, name=name
+            width,
+            stride,
+            stride_in_1x1=self.stride_in_1x1,
+            norm=self.norm,
+            dtype=self.dtype,
+            name=name,
         )
