@@ -69,15 +69,13 @@ def restore_item(path: Path, template: Any) -> Any:
     Raises:
         UserError: tensors are missing, unexpected, of another shape or dtype; all are listed.
     """
-    with ocp.StandardCheckpointer() as checkpointer:
-        saved = checkpointer.metadata(path.absolute()).item_metadata
-        if saved is None:
-            raise ValueError(f"{path} holds no metadata")
-        compare_trees(dict(_leaves(saved.tree)), dict(_leaves(template)), name=str(path))
-        return checkpointer.restore(path.absolute(), _with_shardings(template))
+    handler = ocp.StandardCheckpointHandler()
+    path = path.absolute()
+    compare_trees(dict(_leaves(handler.metadata(path).tree)), dict(_leaves(template)), name=path)
+    return handler.restore(path, args=ocp.args.StandardRestore(_with_shardings(template)))
 
 
-def compare_trees(saved: dict[str, Any], wanted: dict[str, Any], *, name: str) -> None:
+def compare_trees(saved: dict[str, Any], wanted: dict[str, Any], *, name: Path) -> None:
     """Raises one UserError that lists all differences between two flat trees of arrays."""
     problems = [f"missing: {key}" for key in sorted(wanted.keys() - saved.keys())]
     problems += [f"unexpected: {key}" for key in sorted(saved.keys() - wanted.keys())]
