@@ -1,8 +1,9 @@
 """Whether a config makes sense: the type and range of each field, and fields that must agree."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import AugmentConfig, Config
 from maskformer_jax.config_fields import check_value, walk_fields
 from maskformer_jax.errors import UserError
 
@@ -10,6 +11,8 @@ from maskformer_jax.errors import UserError
 _INFINITY = float("inf")
 _RANGES: dict[str, tuple[float, float, str]] = {
     "model.backbone.freeze_at": (0, 5, "0..5"),
+    "model.backbone.drop_path": (0, 0.999, "at least 0 and below 1"),
+    "model.pixel_decoder.dropout": (0, 0.999, "at least 0 and below 1"),
     "model.transformer_decoder.dropout": (0, 0.999, "at least 0 and below 1"),
     "model.size_divisibility": (0, _INFINITY, "0 (no padding) or more"),
     "loss.class_weight": (0, _INFINITY, "0 or more"),
@@ -17,6 +20,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "loss.dice_weight": (0, _INFINITY, "0 or more"),
     "loss.no_object_weight": (0, _INFINITY, "0 or more"),
     "loss.class_cost": (0, _INFINITY, "0 or more"),
+    "data.augment.crop_probability": (0, 1, "0..1"),
     "data.num_workers": (0, _INFINITY, "0 (threads of this process) or more"),
     "optim.learning_rate": (0, _INFINITY, "0 or more"),
     "optim.backbone_multiplier": (0, _INFINITY, "0 or more"),
@@ -27,11 +31,21 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "optim.b2": (0, 0.999999, "at least 0 and below 1"),
     "optim.warmup_steps": (0, _INFINITY, "0 (no warm-up) or more"),
     "optim.warmup_factor": (0, 1, "0..1"),
+    "eval.object_mask_threshold": (0, 1, "0..1"),
+    "eval.overlap_threshold": (0, 1, "0..1"),
 }
 _POSITIVE = (
     "model.backbone.width",
+    "model.backbone.res5_dilations",
+    "model.backbone.embed_dim",
+    "model.backbone.depths",
+    "model.backbone.num_heads",
+    "model.backbone.window",
     "model.pixel_decoder.conv_dim",
     "model.pixel_decoder.mask_dim",
+    "model.pixel_decoder.num_layers",
+    "model.pixel_decoder.num_heads",
+    "model.pixel_decoder.ffn_dim",
     "model.transformer_decoder.num_queries",
     "model.transformer_decoder.num_layers",
     "model.transformer_decoder.hidden_dim",
@@ -41,6 +55,7 @@ _POSITIVE = (
     "data.augment.short_edges",
     "data.augment.max_size",
     "data.augment.crop_size",
+    "data.augment.pre_crop_short_edges",
     "data.num_segments",
     "data.num_threads",
     "optim.eps",
@@ -58,7 +73,21 @@ _POSITIVE = (
     "eval.short_edge",
     "eval.max_size",
     "eval.batch_size",
+    "eval.tta.short_edges",
+    "eval.tta.max_size",
 )
+# What can be run of the fields that describe more: the published recipes are all there, the parts
+# behind some of them are not. A field that is not listed can be run with any value.
+_BUILT: dict[str, tuple[Any, ...]] = {
+    "model.head": ("mask_classification",),
+    "model.backbone.type": ("resnet",),
+    "model.backbone.stem": ("basic",),
+    "model.backbone.res5_dilations": ((1, 1, 1),),
+    "model.pixel_decoder.type": ("fpn",),
+    "data.mapper": ("semantic",),
+    "eval.task": ("semantic",),
+    "eval.tta.enabled": (False,),
+}
 
 
 def check_config(config: Config) -> None:
@@ -72,6 +101,28 @@ def check_config(config: Config) -> None:
         raise UserError(problems[0])
     if problems:
         raise UserError("the config has several errors:\n  " + "\n  ".join(problems))
+
+
+def check_built(config: Config, *sections: str) -> None:
+    """Checks that everything a config asks for can be run.
+
+    Args:
+        config: What `check_config` lets pass.
+        sections: Where to look, such as "model"; by default everywhere.
+
+    Raises:
+        UserError: names all fields that ask for a part which does not exist yet.
+    """
+    missing = [
+        f"config.{field.path}={field.value!r} is described but cannot be run yet; what can be "
+        f"run is {' or '.join(repr(value) for value in _BUILT[field.path])}"
+        for field in walk_fields(config)
+        if field.path in _BUILT
+        and field.value not in _BUILT[field.path]
+        and (not sections or field.path.partition(".")[0] in sections)
+    ]
+    if missing:
+        raise UserError("\n".join(missing))
 
 
 def _type_problems(config: Config) -> Iterator[str]:
@@ -92,6 +143,7 @@ def _value_problems(config: Config) -> Iterator[str]:
             if not all(low <= item <= high for item in items):
                 yield f"config.{field.path} must be {words}, not {field.value!r}"
     yield from _model_problems(config)
+    yield from _augment_problems(config)
     yield from _run_problems(config)
 
 
@@ -104,12 +156,30 @@ def _model_problems(config: Config) -> Iterator[str]:
         )
 
 
+def _augment_problems(config: Config) -> Iterator[str]:
+    augment, where = config.data.augment, "config.data.augment"
+    if not augment.short_edges:
+        yield f"{where}.short_edges must hold at least one size"
+    if augment.crop_kind == "absolute_range" and augment.crop_size[0] > augment.crop_size[1]:
+        yield (
+            f"{where}.crop_size must be (least, largest) side where crop_kind is absolute_range, "
+            f"not {augment.crop_size!r}"
+        )
+    if config.data.mapper == "coco_panoptic":
+        return
+    usual = AugmentConfig()
+    for name in ("crop_kind", "crop_probability", "pre_crop_short_edges"):
+        if getattr(augment, name) != getattr(usual, name):
+            yield (
+                f"{where}.{name} must be {getattr(usual, name)!r} where config.data.mapper is "
+                f"{config.data.mapper!r}, not {getattr(augment, name)!r}"
+            )
+
+
 def _run_problems(config: Config) -> Iterator[str]:
     train, mesh, optim = config.train, config.mesh, config.optim
     if not config.data.dataset:
         yield "config.data.dataset must name a data set, such as ade20k-150"
-    if not config.data.augment.short_edges:
-        yield "config.data.augment.short_edges must hold at least one size"
     if mesh.data != -1 and mesh.data < 1:
         yield f"config.mesh.data must be -1 (all devices that are left) or above 0, not {mesh.data}"
     elif mesh.fsdp > 0:

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from maskformer_jax.config import Config
+from maskformer_jax.config_check import check_built
 from maskformer_jax.data.pipeline import EvalExample, eval_examples
 from maskformer_jax.evaluation.report import report
 from maskformer_jax.evaluation.runner import Evaluator
@@ -36,6 +37,7 @@ def evaluate_checkpoint(
     Raises:
         UserError: the config, the checkpoint or the data is wrong.
     """
+    check_built(config, "model", "eval")
     loaded = load_pretrained(checkpoint, config=config)
     examples = eval_examples(config)
     dtype = np.uint8 if len(loaded.categories) <= 256 else np.uint16

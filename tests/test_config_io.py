@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskformer_jax.config import Config
-from maskformer_jax.config_check import check_config
+from maskformer_jax.config_check import check_built, check_config
 from maskformer_jax.config_fields import walk_fields
 from maskformer_jax.config_io import (
     config_name,
@@ -213,6 +213,11 @@ def test_name_of_a_loaded_file(tmp_path):
         ("optim.learning_rate=nan", "config.optim.learning_rate must be"),
         ("optim.learning_rate=-1", "config.optim.learning_rate must be 0 or more, not -1.0"),
         ("model.pixel_std=1,0,1", "config.model.pixel_std must be above 0"),
+        ("eval.overlap_threshold=80", "config.eval.overlap_threshold must be 0..1, not 80"),
+        ("eval.tta.short_edges=512,0", "config.eval.tta.short_edges must be above 0"),
+        ("data.augment.crop_probability=0.5", "must be 1.0 where config.data.mapper is 'semantic'"),
+        ("data.augment.pre_crop_short_edges=400", "must be () where config.data.mapper is"),
+        ("data.augment.crop_kind=absolute_range", "must be 'absolute' where config.data.mapper"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(override, message):
@@ -220,6 +225,32 @@ def test_values_that_make_no_sense_are_refused(override, message):
     with pytest.raises(UserError) as error:
         check_config(apply_overrides(valid_config(), [override]))
     assert message in str(error.value)
+
+
+def test_a_range_of_crop_sizes_must_rise():
+    overrides = ["data.mapper=coco_panoptic", "data.augment.crop_kind=absolute_range"]
+    check_config(apply_overrides(valid_config(), [*overrides, "data.augment.crop_size=384,600"]))
+    with pytest.raises(UserError, match=r"crop_size must be \(least, largest\) side"):
+        check_config(
+            apply_overrides(valid_config(), [*overrides, "data.augment.crop_size=600,384"])
+        )
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["data.mapper=panoptic", "eval.task=panoptic", "eval.tta.enabled=true"],
+)
+def test_what_cannot_be_run_yet_is_named(override):
+    config = valid_config()
+    check_built(config)
+    config = apply_overrides(config, [override])
+    check_config(config)  # it can be written and read
+    section, value = override.partition(".")[0], override.partition("=")[2]
+    with pytest.raises(UserError) as error:
+        check_built(config, section)
+    assert f"config.{override.partition('=')[0]}=" in str(error.value)
+    assert value in str(error.value).lower()
+    check_built(config, "train", "mesh")  # elsewhere all is well
 
 
 def test_batch_must_divide_over_data_and_fsdp():

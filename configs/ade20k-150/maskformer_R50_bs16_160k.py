@@ -5,15 +5,15 @@
 The data is looked for in datasets/ADEChallengeData2016 (other places: --config.data.root), the
 ImageNet weights in weights/R-50.pkl (--config.train.init_backbone).
 
-Cost: published with 8 V100, two images and 4.3 GB each.
+Cost: published with 8 GPUs, two images and 4.3 GB each.
 Expected: mIoU 44.5 (46.7 with several scales and flipping).
 """
 
 from maskformer_jax.config import Config
-from maskformer_jax.recipes import RESNET50_WEIGHTS, ade20k_150
+from maskformer_jax.recipes import ade20k_150, use_backbone
 
 
 def get_config() -> Config:
     config = ade20k_150()
-    config.train.init_backbone = RESNET50_WEIGHTS
+    use_backbone(config, "R50")
     return config

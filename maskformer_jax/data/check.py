@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import Config, DataConfig
+from maskformer_jax.config_check import check_built
 from maskformer_jax.data.example import Source
 from maskformer_jax.data.folder import FolderSource, list_split
 from maskformer_jax.data.registry import load_dataset_info
@@ -92,6 +93,7 @@ def check_dataset(config: Config) -> DatasetReport:
     Raises:
         UserError: there is no such data set, or `data.root` is not set.
     """
+    check_built(config, "data")
     data = config.data
     report = DatasetReport(load_dataset_info(data.dataset))
     for split in dict.fromkeys((data.train_split, data.eval_split)):

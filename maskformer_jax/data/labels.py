@@ -14,14 +14,14 @@ _NUM_VALUES = 2**16  # label maps have 8 or 16 bits
 class LabelTable:
     """Translates the values in a data set's label maps.
 
-    `category_id` becomes its place in the list of categories, `ignore_label` becomes -1.
+    A class's stored value becomes its place in the list of categories, `ignore_label` -1.
     """
 
     def __init__(self, info: DatasetInfo) -> None:
         self._info = info
         self._table = np.full(_NUM_VALUES, _UNKNOWN, np.int32)
-        for label, category in enumerate(info.categories):
-            self._table[category.category_id] = label
+        for label, value in enumerate(info.stored_values):
+            self._table[value] = label
         if info.ignore_label is not None:
             self._table[info.ignore_label] = _VOID
 
@@ -55,7 +55,7 @@ class LabelTable:
 
 def describe_allowed(info: DatasetInfo) -> str:
     """The values that label maps of this data set may hold, in words."""
-    ids = sorted(category.category_id for category in info.categories)
+    ids = sorted(info.stored_values)
     if ids == list(range(ids[0], ids[-1] + 1)):
         classes = f"{ids[0]}..{ids[-1]}"
     else:

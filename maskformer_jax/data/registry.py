@@ -2,9 +2,10 @@
 
 import difflib
 import json
+from collections import Counter
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from maskformer_jax.categories import Category, DatasetInfo
 from maskformer_jax.errors import UserError
@@ -50,7 +51,10 @@ def _parse_info(text: str, *, origin: str) -> DatasetInfo:
         fields = json.loads(text)
         categories = tuple(_parse_category(entry) for entry in fields["categories"])
         info = DatasetInfo(
-            name=str(fields["name"]), categories=categories, ignore_label=fields["ignore_label"]
+            name=str(fields["name"]),
+            categories=categories,
+            ignore_label=fields["ignore_label"],
+            label_maps=_parse_label_maps(fields.get("label_maps", "category_id")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -60,6 +64,14 @@ def _parse_info(text: str, *, origin: str) -> DatasetInfo:
         ) from error
     _check_ids(info, origin=origin)
     return info
+
+
+def _parse_label_maps(text: str) -> Literal["category_id", "label"]:
+    if text == "category_id":
+        return "category_id"
+    if text == "label":
+        return "label"
+    raise ValueError(f'"label_maps" is {text!r}, but should be "category_id" or "label"')
 
 
 def _parse_category(entry: dict[str, Any]) -> Category:
@@ -74,8 +86,10 @@ def _parse_category(entry: dict[str, Any]) -> Category:
 
 def _check_ids(info: DatasetInfo, *, origin: str) -> None:
     ids = [category.category_id for category in info.categories]
-    used = [*ids, *([] if info.ignore_label is None else [info.ignore_label])]
-    repeated = sorted({value for value in used if used.count(value) > 1})
+    void = [] if info.ignore_label is None else [info.ignore_label]
+    used = [*ids, *void]
+    counts = Counter(ids) | Counter([*info.stored_values, *void])  # each for itself
+    repeated = sorted(value for value, count in counts.items() if count > 1)
     if not ids or repeated or min(used) < 0 or max(used) > 65535:
         raise UserError(
             f"{origin}: the category ids and the ignore_label must be different values in "

@@ -19,6 +19,7 @@ import numpy as np
 from flax import linen as nn
 
 from maskformer_jax.config import Config
+from maskformer_jax.config_check import check_built
 from maskformer_jax.data.pipeline import EvalExample, eval_examples, train_batches
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
@@ -39,6 +40,7 @@ class Training:
     """One run: everything that stays the same from step to step."""
 
     def __init__(self, config: Config) -> None:
+        check_built(config)
         self.config = config
         self.info = load_dataset_info(config.data.dataset)
         self.mesh = make_mesh(config.mesh, batch_size=config.train.batch_size)

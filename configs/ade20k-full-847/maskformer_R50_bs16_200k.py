@@ -1,0 +1,20 @@
+r"""MaskFormer with ResNet-50 on ADE20K-Full with 847 classes, as published (table II).
+
+    python train.py --workdir=runs/ade20k_full \
+        --config=configs/ade20k-full-847/maskformer_R50_bs16_200k.py
+
+The data is looked for in datasets/ADE20K_2021_17_01 (other places: --config.data.root), the
+ImageNet weights in weights/R-50.pkl (--config.train.init_backbone).
+
+Cost: published with 8 GPUs, two images and 6.5 GB each.
+Expected: mIoU 16.0.
+"""
+
+from maskformer_jax.config import Config
+from maskformer_jax.recipes import ade20k_full_847, use_backbone
+
+
+def get_config() -> Config:
+    config = ade20k_full_847()
+    use_backbone(config, "R50")
+    return config
