@@ -17,17 +17,40 @@ class ResNetConfig:
     type: Literal["resnet"] = "resnet"
     depth: Literal[18, 34, 50, 101] = 50
     width: int = 64  # channels of the stem; all others are multiples of it
+    stem: Literal["basic", "deeplab"] = "basic"  # one 7x7 convolution, or three 3x3
     stride_in_1x1: bool = False  # True: the stride sits in the first 1x1 (Caffe/MSRA weights)
+    res5_dilations: tuple[int, int, int] = (1, 1, 1)  # of the 3x3 in each block (depth 50, 101)
     freeze_at: int = 0  # 1 freezes the stem, 2 also res2, ... 5 the whole backbone
 
 
 @dataclass(slots=True, kw_only=True)
-class PixelDecoderConfig:
-    """FPN-like decoder from res2..res5 to per-pixel embeddings at stride 4."""
+class SwinConfig:
+    """Swin transformer backbone; the defaults are Swin-T."""
 
-    type: Literal["fpn"] = "fpn"
+    type: Literal["swin"] = "swin"
+    embed_dim: int = 96  # width of the first stage; it doubles with each
+    depths: tuple[int, int, int, int] = (2, 2, 6, 2)
+    num_heads: tuple[int, int, int, int] = (3, 6, 12, 24)
+    window: int = 7  # side, in tokens
+    drop_path: float = 0.3  # of the last block; it rises linearly from 0 at the first
+
+
+@dataclass(slots=True, kw_only=True)
+class PixelDecoderConfig:
+    """FPN-like decoder from res2..res5 to per-pixel embeddings at stride 4.
+
+    "transformer_fpn" first runs a transformer encoder on res5, whose output the queries attend to;
+    the fields from `num_layers` on are the encoder's.
+    """
+
+    type: Literal["fpn", "transformer_fpn"] = "fpn"
     conv_dim: int = 256
     mask_dim: int = 256
+    num_layers: int = 6
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    dropout: float = 0.1
+    pre_norm: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,9 +70,15 @@ class TransformerDecoderConfig:
 
 @dataclass(slots=True, kw_only=True)
 class ModelConfig:
-    """The three parts of MaskFormer and what the model does to its input."""
+    """The three parts of MaskFormer and what the model does to its input.
 
-    backbone: ResNetConfig = field(default_factory=ResNetConfig)
+    The other heads are the paper's baselines: "per_pixel" classifies pixels with a 1x1 convolution
+    in place of the transformer decoder, "per_pixel_plus" keeps the decoder, with one query for
+    each class (`num_queries` is not used) and no class predictions.
+    """
+
+    head: Literal["mask_classification", "per_pixel", "per_pixel_plus"] = "mask_classification"
+    backbone: ResNetConfig | SwinConfig = field(default_factory=ResNetConfig)
     pixel_decoder: PixelDecoderConfig = field(default_factory=PixelDecoderConfig)
     transformer_decoder: TransformerDecoderConfig = field(default_factory=TransformerDecoderConfig)
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)  # RGB, 0..255

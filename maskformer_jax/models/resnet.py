@@ -29,6 +29,7 @@ class ConvNorm(nn.Module):
     features: int
     kernel_size: int
     stride: int = 1
+    dilation: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -38,6 +39,7 @@ class ConvNorm(nn.Module):
             self.features,
             self.kernel_size,
             stride=self.stride,
+            dilation=self.dilation,
             kernel_init=msra_fill,
             dtype=self.dtype,
             name="conv",
@@ -55,6 +57,21 @@ class Stem(nn.Module):
     def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b _ _ _"]:
         """Bring normalised images to stride 4."""
         x = nn.relu(ConvNorm(self.features, 7, 2, dtype=self.dtype, name="conv1")(images))
+        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+
+class DeepLabStem(nn.Module):
+    """Three 3x3 convolutions and max-pool, to a quarter of the image's size and twice the width."""
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b _ _ _"]:
+        """Bring normalised images to stride 4."""
+        x = nn.relu(ConvNorm(self.features, 3, 2, dtype=self.dtype, name="conv1")(images))
+        x = nn.relu(ConvNorm(self.features, 3, dtype=self.dtype, name="conv2")(x))
+        x = nn.relu(ConvNorm(2 * self.features, 3, dtype=self.dtype, name="conv3")(x))
         return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
 
 
@@ -80,6 +97,7 @@ class BottleneckBlock(nn.Module):
 
     inner_features: int
     stride: int = 1
+    dilation: int = 1
     stride_in_1x1: bool = False
     dtype: DTypeLike = jnp.float32
 
@@ -89,7 +107,9 @@ class BottleneckBlock(nn.Module):
         features = EXPANSION * self.inner_features
         first, second = (self.stride, 1) if self.stride_in_1x1 else (1, self.stride)
         y = ConvNorm(self.inner_features, 1, first, dtype=self.dtype, name="conv1")(x)
-        y = ConvNorm(self.inner_features, 3, second, dtype=self.dtype, name="conv2")(nn.relu(y))
+        y = ConvNorm(self.inner_features, 3, second, self.dilation, dtype=self.dtype, name="conv2")(
+            nn.relu(y)
+        )
         y = ConvNorm(features, 1, dtype=self.dtype, name="conv3")(nn.relu(y))
         if x.shape[-1] != features:
             x = ConvNorm(features, 1, self.stride, dtype=self.dtype, name="shortcut")(x)
@@ -102,24 +122,33 @@ class ResNet(nn.Module):
     Attributes:
         depth: number of layers.
         width: channels of the stem, 64 in the published models; all others are multiples of it.
+        stem: "basic" is one 7x7 convolution, "deeplab" three 3x3 convolutions.
         stride_in_1x1: down-sample in the first 1x1 convolution of a bottleneck (Caffe and MSRA
             weights) rather than in its 3x3 convolution (torchvision weights).
+        res5_dilations: of the 3x3 convolutions in the blocks of res5 (bottlenecks only).
         freeze_at: parts that get no gradient: 1 the stem, 2 also res2, ... 5 all.
         dtype: of the computation; parameters and norms are float32.
     """
 
     depth: Literal[18, 34, 50, 101] = 50
     width: int = 64
+    stem: Literal["basic", "deeplab"] = "basic"
     stride_in_1x1: bool = False
+    res5_dilations: tuple[int, ...] = (1, 1, 1)
     freeze_at: int = 0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
-        self, images: Float[Array | np.ndarray, "b h w 3"]
+        self, images: Float[Array | np.ndarray, "b h w 3"], *, train: bool = False
     ) -> dict[str, Float[Array, "b _ _ _"]]:
-        """Compute "res2" .. "res5" [B,h,w,C] of normalised images; h and w round up."""
-        x = Stem(self.width, dtype=self.dtype, name="stem")(jnp.asarray(images))
+        """Compute "res2" .. "res5" [B,h,w,C] of normalised images; h and w round up.
+
+        `train` changes nothing; all backbones take it.
+        """
+        del train
+        stem = DeepLabStem if self.stem == "deeplab" else Stem
+        x = stem(self.width, dtype=self.dtype, name="stem")(jnp.asarray(images))
         if self.freeze_at >= 1:
             x = lax.stop_gradient(x)
         features = {}
@@ -138,5 +167,10 @@ class ResNet(nn.Module):
         if self.depth < FIRST_BOTTLENECK_DEPTH:
             return BasicBlock(width, stride, dtype=self.dtype, name=name)
         return BottleneckBlock(
-            width, stride, stride_in_1x1=self.stride_in_1x1, dtype=self.dtype, name=name
+            width,
+            stride,
+            dilation=self.res5_dilations[index] if stage == 5 else 1,
+            stride_in_1x1=self.stride_in_1x1,
+            dtype=self.dtype,
+            name=name,
         )
