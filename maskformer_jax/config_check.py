@@ -3,18 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from maskformer_jax.config import AugmentConfig, Config
+from maskformer_jax.config import AugmentConfig, Config, SwinConfig
 from maskformer_jax.config_fields import check_value, walk_fields
 from maskformer_jax.errors import UserError
 
 # Ranges by path: (smallest, largest, what to say). Tuples are checked item by item.
 _INFINITY = float("inf")
 _RANGES: dict[str, tuple[float, float, str]] = {
-    "model.backbone.freeze_at": (0, 5, "0..5"),
-    "model.backbone.drop_path": (0, 0.999, "at least 0 and below 1"),
-    "model.pixel_decoder.dropout": (0, 0.999, "at least 0 and below 1"),
-    "model.transformer_decoder.dropout": (0, 0.999, "at least 0 and below 1"),
-    "model.size_divisibility": (0, _INFINITY, "0 (no padding) or more"),
     "loss.class_weight": (0, _INFINITY, "0 or more"),
     "loss.mask_weight": (0, _INFINITY, "0 or more"),
     "loss.dice_weight": (0, _INFINITY, "0 or more"),
@@ -35,23 +30,6 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "eval.overlap_threshold": (0, 1, "0..1"),
 }
 _POSITIVE = (
-    "model.backbone.width",
-    "model.backbone.res5_dilations",
-    "model.backbone.embed_dim",
-    "model.backbone.depths",
-    "model.backbone.num_heads",
-    "model.backbone.window",
-    "model.pixel_decoder.conv_dim",
-    "model.pixel_decoder.mask_dim",
-    "model.pixel_decoder.num_layers",
-    "model.pixel_decoder.num_heads",
-    "model.pixel_decoder.ffn_dim",
-    "model.transformer_decoder.num_queries",
-    "model.transformer_decoder.num_layers",
-    "model.transformer_decoder.hidden_dim",
-    "model.transformer_decoder.num_heads",
-    "model.transformer_decoder.ffn_dim",
-    "model.pixel_std",
     "data.augment.short_edges",
     "data.augment.max_size",
     "data.augment.crop_size",
@@ -79,11 +57,6 @@ _POSITIVE = (
 # What can be run of the fields that describe more: the published recipes are all there, the parts
 # behind some of them are not. A field that is not listed can be run with any value.
 _BUILT: dict[str, tuple[Any, ...]] = {
-    "model.head": ("mask_classification",),
-    "model.backbone.type": ("resnet",),
-    "model.backbone.stem": ("basic",),
-    "model.backbone.res5_dilations": ((1, 1, 1),),
-    "model.pixel_decoder.type": ("fpn",),
     "data.mapper": ("semantic",),
     "eval.task": ("semantic",),
     "eval.tta.enabled": (False,),
@@ -148,6 +121,21 @@ def _value_problems(config: Config) -> Iterator[str]:
 
 
 def _model_problems(config: Config) -> Iterator[str]:
+    backbone = config.model.backbone
+    if isinstance(backbone, SwinConfig) and min(backbone.num_heads) > 0:
+        widths = [backbone.embed_dim * 2**stage for stage in range(4)]
+        if any(width % heads for width, heads in zip(widths, backbone.num_heads, strict=True)):
+            yield (
+                f"config.model.backbone.num_heads {backbone.num_heads!r} must divide the widths "
+                f"of the stages, {tuple(widths)!r}"
+            )
+    pixel_decoder = config.model.pixel_decoder
+    has_heads = pixel_decoder.type == "transformer_fpn" and pixel_decoder.num_heads > 0
+    if has_heads and pixel_decoder.conv_dim % pixel_decoder.num_heads:
+        yield (
+            f"config.model.pixel_decoder.conv_dim ({pixel_decoder.conv_dim}) must be a "
+            f"multiple of num_heads ({pixel_decoder.num_heads})"
+        )
     decoder = config.model.transformer_decoder
     if decoder.num_heads > 0 and decoder.hidden_dim % decoder.num_heads:
         yield (

@@ -164,16 +164,20 @@ def _from_values(section_type: type, values: Any, prefix: str) -> Any:
             raise UserError(f"there is no field config.{path}; {did_you_mean(name, hints)}")
         options = section_types(hints[name])
         if options:
-            fields[name] = _from_values(_choose(options, value), value, path + ".")
+            option = _choose(options, value, path=path)
+            fields[name] = _from_values(option, value, path + ".")
         else:
             fields[name] = check_json_value(value, hints[name], path=path)
     return section_type(**fields)
 
 
-def _choose(options: tuple[type, ...], values: Any) -> type:
+def _choose(options: tuple[type, ...], values: Any, *, path: str) -> type:
     """Which of several kinds of a section the values are of, by their field `type`."""
+    kinds = {getattr(option(), "type", None): option for option in options}
     kind = values.get("type") if isinstance(values, dict) else None
-    for option in options:
-        if getattr(option(), "type", None) == kind:
-            return option
-    return options[0]
+    if len(options) == 1 or kind is None:
+        return options[0]
+    if not isinstance(kind, str) or kind not in kinds:
+        names = ", ".join(str(name) for name in kinds)
+        raise UserError(f"config.{path}.type must be one of {names}, not {kind!r}")
+    return kinds[kind]

@@ -3,6 +3,8 @@
 Every decoder layer is matched and compared on its own; the total is the sum over layers.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -10,7 +12,12 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int, Shaped
 
 from maskformer_jax.config import LossConfig
-from maskformer_jax.losses import dice_loss, sigmoid_focal_loss, weighted_cross_entropy
+from maskformer_jax.losses import (
+    dice_loss,
+    pixel_cross_entropy,
+    sigmoid_focal_loss,
+    weighted_cross_entropy,
+)
 from maskformer_jax.matching import compute_costs, match, weighted_cost
 from maskformer_jax.resize import pad_bottom_right, padded_size, resize_bilinear, resize_nearest
 from maskformer_jax.types import Batch, Losses, Predictions
@@ -38,14 +45,18 @@ def compute_losses(
 
     Returns:
         The total, and the weighted terms it is the sum of: `loss_class`, `loss_mask` and
-        `loss_dice` of the last layer, and the same with `_0`, `_1`, ... for the earlier ones.
+        `loss_dice` of the last layer, and the same with `_0`, `_1`, ... for the earlier ones; for
+        the per-pixel baselines, which predict no classes, `loss_sem_seg` alone.
     """
-    predictions = Predictions(
-        *(x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in predictions)
+    predictions = jax.tree.map(
+        lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32)), predictions
     )
     labels, segment_valid = jnp.asarray(batch.labels), jnp.asarray(batch.segment_valid)
     size = padded_size(batch.segment_map.shape[1:], size_divisibility)
     segment_map = pad_bottom_right(batch.segment_map, size, axes=(1, 2), value=-1)
+    if predictions.class_logits is None:
+        values = compare_pixels(predictions.mask_logits, make_label_map(segment_map, labels))
+        return values.sum(), name_terms({"loss_sem_seg": values})
 
     assignment = assign_queries(predictions, segment_map, labels, segment_valid, config, mesh=mesh)
     loss_class = compare_classes(
@@ -62,7 +73,7 @@ def compute_losses(
         loss_mask=config.mask_weight * focal / num_masks,
         loss_dice=config.dice_weight * dice / num_masks,
     )
-    return sum(x.sum() for x in losses), name_terms(losses)
+    return sum(x.sum() for x in losses), name_terms(losses._asdict())
 
 
 def assign_queries(
@@ -152,13 +163,38 @@ def _compare_masks_backward(arguments: tuple, cotangents: tuple[Array, Array]) -
 compare_masks.defvjp(_compare_masks_forward, _compare_masks_backward)
 
 
-def name_terms(losses: Losses) -> dict[str, Shaped[Array, ""]]:
+def make_label_map(
+    segment_map: Int[Array, "b h w"], labels: Int[Array, "b n"]
+) -> Int[Array, "b h w"]:
+    """The class of every pixel, -1 for void."""
+    label = jax.vmap(lambda row, index: row[index])(labels, jnp.maximum(segment_map, 0))
+    return jnp.where(segment_map >= 0, label, -1)
+
+
+def compare_pixels(
+    class_maps: Float[Array, "l b k h w"], label_map: Int[Array, "b H W"]
+) -> Float[Array, " l"]:
+    """Per-pixel cross-entropy of each layer, on maps enlarged four times.
+
+    One layer at a time, enlarged again on the way back: K maps at full size are large.
+    """
+    height, width = label_map.shape[1:]
+
+    @jax.checkpoint
+    def compare(maps: Array) -> Array:
+        enlarged = resize_bilinear(maps, (4 * maps.shape[-2], 4 * maps.shape[-1]))
+        return pixel_cross_entropy(enlarged[..., :height, :width], label_map)
+
+    return jax.lax.map(compare, class_maps)
+
+
+def name_terms(terms: Mapping[str, Shaped[Array, " l"]]) -> dict[str, Shaped[Array, ""]]:
     """Name the terms of each layer: the last has no suffix, the earlier ones `_0`, `_1`, ..."""
-    last = losses.loss_class.shape[0] - 1
+    last = max(len(values) for values in terms.values()) - 1
     return {
         name + (f"_{layer}" if layer < last else ""): values[layer]
         for layer in range(last + 1)
-        for name, values in losses._asdict().items()
+        for name, values in terms.items()
     }
 
 

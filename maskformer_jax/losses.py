@@ -33,6 +33,21 @@ def weighted_cross_entropy(
     return (weights * nll).sum() / jnp.maximum(weights.sum(), tiny)
 
 
+def pixel_cross_entropy(
+    class_maps: Float[Array, "b k h w"], label_map: Int[Array, "b h w"]
+) -> Float[Array, ""]:
+    """Cross-entropy of the per-pixel baselines, averaged over the labelled pixels of the batch.
+
+    Pixels with a label below 0 are void. Zero where all are.
+    """
+    valid = label_map >= 0
+    label = jnp.maximum(label_map, 0)[:, None]
+    chosen = jnp.take_along_axis(class_maps, label, axis=1)[:, 0]
+    nll = jax.nn.logsumexp(class_maps, axis=1) - chosen
+    count = jnp.maximum(valid.sum(), 1).astype(nll.dtype)
+    return jnp.where(valid, nll, 0).sum() / count
+
+
 def sigmoid_focal_loss(
     mask_logits: Float[Array, "..."],
     masks: Bool[Array, "..."],

@@ -47,3 +47,23 @@ def semantic_inference(
         "qk,qhw->khw", probabilities, jax.nn.sigmoid(masks), precision=jax.lax.Precision.HIGHEST
     )
     return scores if resize_before_inference else resize_bilinear(scores, output_size)
+
+
+def per_pixel_inference(
+    class_maps: Float[Array, "k h w"], *, image_size: Size, output_size: Size
+) -> Float[Array, "k H W"]:
+    """Score every class at every pixel with a per-pixel baseline: its logits, resized.
+
+    Args:
+        class_maps: the `mask_logits` of one image and the last layer, a map for each class.
+        image_size: of the input before padding.
+        output_size: usually that of the original image.
+
+    Returns:
+        Logits of the K classes at `output_size`, at least float32.
+    """
+    dtype = jnp.promote_types(class_maps.dtype, jnp.float32)
+    (height, width), (small_height, small_width) = image_size, class_maps.shape[-2:]
+    # Four times, whatever the image's size: a rest of up to 3 pixels is cut off with the padding.
+    maps = resize_bilinear(class_maps.astype(dtype), (4 * small_height, 4 * small_width))
+    return resize_bilinear(maps[:, :height, :width], output_size)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maskformer_jax.convert.official import RESNET_RULES
+from maskformer_jax.convert.official import RESNET_RULES, SWIN_RULES
 from maskformer_jax.convert.rules import import_tensors
 from maskformer_jax.errors import UserError
 
@@ -14,6 +14,11 @@ InputFormat = Literal["rgb_normalized", "bgr_mean"]
 
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 SKIPPED = (r"stem\.fc\.(weight|bias)", r".*\.num_batches_tracked")  # classifier, counters
+# Of Swin: classifier, the norm before it, and tables that follow from the sizes.
+SWIN_SKIPPED = (
+    r"(head|norm)\.(weight|bias)",
+    r"layers\..*\.(relative_position_index|attn_mask)",
+)
 RENAMES = (  # detectron2's conversion of torchvision names, in this order
     (r"^(?!.*layer)", "stem."),
     (r"^layer1\.", "res2."),
@@ -77,6 +82,40 @@ def resnet_to_variables(
     if input_format == "bgr_mean":
         _adapt_first_convolution(variables, mean=np.asarray(pixel_mean), std=np.asarray(pixel_std))
     return variables
+
+
+def swin_to_variables(
+    tensors: Mapping[str, np.ndarray],
+    template: Mapping[str, Any],
+    *,
+    source: str = "the backbone file",
+) -> dict[str, Any]:
+    """Turn an ImageNet Swin (the original's names) into the variables of our backbone.
+
+    The norms of the four outputs are not part of the classifier; where the file lacks them they
+    start at scale 1 and bias 0.
+
+    Args:
+        tensors: `patch_embed...` and `layers...`, as the original files hold in "model". The
+            classifier and the norm before it are left out.
+        template: the shapes of the backbone's own variables, {"params": ...} without a level
+            "backbone".
+        source: how error messages call the tensors, say the path of their file.
+
+    Returns:
+        Nested dicts of NumPy arrays, shaped as the template.
+
+    Raises:
+        UserError: tensors are missing, unexpected or mis-shaped (names all of them).
+    """
+    norms: dict[str, np.ndarray] = {}
+    for stage in range(4):
+        shape = template["params"][f"norm_res{stage + 2}"]["scale"].shape
+        norms[f"norm{stage}.weight"] = np.ones(shape, np.float32)
+        norms[f"norm{stage}.bias"] = np.zeros(shape, np.float32)
+    return import_tensors(
+        norms | dict(tensors), template, SWIN_RULES, skipped=SWIN_SKIPPED, source=source
+    )
 
 
 def _detectron2_name(name: str) -> str:

@@ -74,6 +74,18 @@ def add_prefix(rules: Sequence[Rule], *, ours: str, theirs: str) -> tuple[Rule, 
     return tuple(Rule(ours + rule.ours, theirs + rule.theirs, rule.layout) for rule in rules)
 
 
+def number(rules: Sequence[Rule], *, ours: str, theirs: str) -> tuple[Rule, ...]:
+    """Move a table down below each of many layers.
+
+    The number of the layer is group 1 of `ours`, which moves the groups of the rules by one; they
+    have at most one themselves.
+    """
+    return tuple(
+        Rule(ours + rule.ours, theirs + rule.theirs.replace(r"\1", r"\2"), rule.layout)
+        for rule in rules
+    )
+
+
 def import_tensors(
     tensors: Mapping[str, np.ndarray],
     template: Mapping[str, Any],

@@ -1,7 +1,7 @@
 """From a model and a data set to the numbers that papers print."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ from jaxtyping import Array, Int
 from maskformer_jax.config import Config, Size
 from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.evaluation.semantic import SemanticMetric
-from maskformer_jax.postprocess import semantic_inference
+from maskformer_jax.postprocess import per_pixel_inference, semantic_inference
 from maskformer_jax.progress import Progress
 from maskformer_jax.resize import padded_size
 
@@ -30,7 +30,7 @@ class Evaluator:
     """Runs a model on examples; compiles once for each combination of input and output size.
 
     Args:
-        model: A MaskFormer.
+        model: A MaskFormer or a per-pixel baseline.
         config: Its recipe (`eval` and `model.size_divisibility` are used).
         num_classes: K.
     """
@@ -74,13 +74,19 @@ class Evaluator:
         return metric
 
     def _compile(self, image_size: Size, output_size: Size) -> Callable[[Any, Any], Any]:
-        infer = partial(
-            semantic_inference,
-            padded_size=padded_size(image_size, self._config.model.size_divisibility),
-            image_size=image_size,
-            output_size=output_size,
-            resize_before_inference=self._config.eval.resize_before_inference,
-        )
+        def infer(class_logits: Array | None, mask_logits: Array) -> Array:
+            if class_logits is None:
+                return per_pixel_inference(
+                    mask_logits, image_size=image_size, output_size=output_size
+                )
+            return semantic_inference(
+                class_logits,
+                mask_logits,
+                padded_size=padded_size(image_size, self._config.model.size_divisibility),
+                image_size=image_size,
+                output_size=output_size,
+                resize_before_inference=self._config.eval.resize_before_inference,
+            )
 
         @jax.jit
         def predict(variables: Any, images: Array) -> Int[Array, "b h w"]:
@@ -88,7 +94,7 @@ class Evaluator:
             # One image at a time: K score maps at full size are large, the label map is not.
             return jax.lax.map(
                 lambda one: jnp.argmax(infer(*one), axis=0).astype(jnp.int32),
-                (predictions.class_logits[-1], predictions.mask_logits[-1]),
+                jax.tree.map(lambda x: x[-1], predictions),  # the last layer
             )
 
         return predict

@@ -19,6 +19,7 @@ def conv(
     kernel_size: int,
     *,
     stride: int = 1,
+    dilation: int = 1,
     use_bias: bool = False,
     kernel_init: Initializer,
     dtype: DTypeLike = jnp.float32,
@@ -29,12 +30,13 @@ def conv(
     "SAME" would pad even inputs of strided convolutions on one side only, which shifts the
     result against the published model.
     """
-    padding = kernel_size // 2
+    padding = dilation * (kernel_size // 2)
     return nn.Conv(
         features,
         (kernel_size, kernel_size),
         strides=(stride, stride),
         padding=((padding, padding), (padding, padding)),
+        kernel_dilation=(dilation, dilation),
         use_bias=use_bias,
         kernel_init=kernel_init,
         dtype=dtype,

@@ -1,11 +1,10 @@
 """The whole model, from pixels to predictions (paper section 3.4 and figure 2)."""
 
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, UInt8
 
-from maskformer_jax.resize import pad_bottom_right, padded_size
+from maskformer_jax.models.input import prepare_images
 from maskformer_jax.types import Predictions
 
 
@@ -40,24 +39,17 @@ class MaskFormer(nn.Module):
         Args:
             images: RGB, 0..255.
             image_valid: False where a batch was padded to a common size; None: all is image.
-            train: turns dropout on, which needs the "dropout" rng.
+            train: turns dropout (and drop path) on, which needs the "dropout" rng.
 
         Returns:
             Float32 logits; the masks have a quarter of the padded size, rounded up.
         """
-        x = self._normalize(images, image_valid)
-        height, width = images.shape[1:3]
-        x = pad_bottom_right(x, padded_size((height, width), self.size_divisibility), axes=(1, 2))
-        decoded = self.pixel_decoder(self.backbone(x))
+        x = prepare_images(
+            images,
+            image_valid,
+            mean=self.pixel_mean,
+            std=self.pixel_std,
+            size_divisibility=self.size_divisibility,
+        )
+        decoded = self.pixel_decoder(self.backbone(x, train=train), train=train)
         return self.transformer_decoder(decoded.context, decoded.mask_features, train=train)
-
-    def _normalize(
-        self, images: Array | np.ndarray, image_valid: Array | np.ndarray | None
-    ) -> Float[Array, "b h w 3"]:
-        mean = np.asarray(self.pixel_mean, np.float32).reshape(1, 1, 1, 3)
-        std = np.asarray(self.pixel_std, np.float32).reshape(1, 1, 1, 3)
-        x = (jnp.asarray(images, jnp.float32) - mean) / std
-        if image_valid is not None:
-            # After normalisation: padding has the mean colour, as in the published batches.
-            x = jnp.where(jnp.asarray(image_valid)[..., None], x, jnp.zeros((), x.dtype))
-        return x

@@ -39,22 +39,33 @@ class ConvGroupNorm(nn.Module):
 
 
 class FPNPixelDecoder(nn.Module):
-    """Top-down pyramid (arXiv 1612.03144) with group norm; its context is res5 itself.
+    """Top-down pyramid (arXiv 1612.03144) with group norm.
 
     Attributes:
+        encoder: res5 to a map of the same size, which takes its place and is the context; without
+            one, the context is res5 itself.
         conv_dim: inner width, a multiple of 32.
         mask_dim: width of the per-pixel embeddings.
         dtype: of the computation; parameters and statistics are float32.
     """
 
+    encoder: nn.Module | None = None
     conv_dim: int = 256
     mask_dim: int = 256
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, features: Mapping[str, Float[Array, "b _ _ _"]]) -> PixelDecoderOutput:
-        """Merge "res2" .. "res5" into per-pixel embeddings of the size of "res2"."""
-        y = nn.relu(ConvGroupNorm(self.conv_dim, 3, self.dtype, name="layer_4")(features["res5"]))
+    def __call__(
+        self, features: Mapping[str, Float[Array, "b _ _ _"]], *, train: bool = False
+    ) -> PixelDecoderOutput:
+        """Merge "res2" .. "res5" into per-pixel embeddings of the size of "res2".
+
+        `train` turns the encoder's dropout on, which needs the "dropout" rng.
+        """
+        context = features["res5"]
+        if self.encoder is not None:
+            context = self.encoder(context, train=train)
+        y = nn.relu(ConvGroupNorm(self.conv_dim, 3, self.dtype, name="layer_4")(context))
         for i in (3, 2, 1):
             lateral = features[LEVELS[i - 1]]
             # No activation on the lateral branch: the sum goes through the 3x3 convolution.
@@ -71,4 +82,4 @@ class FPNPixelDecoder(nn.Module):
             dtype=self.dtype,
             name="mask_features",
         )(y)
-        return PixelDecoderOutput(mask_features=mask_features, context=features["res5"])
+        return PixelDecoderOutput(mask_features=mask_features, context=context)

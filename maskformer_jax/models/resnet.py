@@ -32,6 +32,7 @@ class ConvNorm(nn.Module):
     kernel_size: int
     stride: int = 1
     norm: Norm = "frozen_batch_norm"
+    dilation: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -41,6 +42,7 @@ class ConvNorm(nn.Module):
             self.features,
             self.kernel_size,
             stride=self.stride,
+            dilation=self.dilation,
             kernel_init=msra_fill,
             dtype=self.dtype,
             name="conv",
@@ -62,6 +64,23 @@ class Stem(nn.Module):
         """Bring normalised images to stride 4."""
         x = ConvNorm(self.features, 7, 2, norm=self.norm, dtype=self.dtype, name="conv1")(images)
         x = nn.relu(x)
+        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+
+class DeepLabStem(nn.Module):
+    """Three 3x3 convolutions and max-pool, to a quarter of the image's size and twice the width."""
+
+    features: int
+    norm: Norm = "frozen_batch_norm"
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b _ _ _"]:
+        """Bring normalised images to stride 4."""
+        conv_norm = partial(ConvNorm, norm=self.norm, dtype=self.dtype)
+        x = nn.relu(conv_norm(self.features, 3, 2, name="conv1")(images))
+        x = nn.relu(conv_norm(self.features, 3, name="conv2")(x))
+        x = nn.relu(conv_norm(2 * self.features, 3, name="conv3")(x))
         return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
 
 
@@ -89,6 +108,7 @@ class BottleneckBlock(nn.Module):
 
     inner_features: int
     stride: int = 1
+    dilation: int = 1
     stride_in_1x1: bool = False
     norm: Norm = "frozen_batch_norm"
     dtype: DTypeLike = jnp.float32
@@ -99,8 +119,9 @@ class BottleneckBlock(nn.Module):
         conv_norm = partial(ConvNorm, norm=self.norm, dtype=self.dtype)
         features = EXPANSION * self.inner_features
         first, second = (self.stride, 1) if self.stride_in_1x1 else (1, self.stride)
+        conv2 = conv_norm(self.inner_features, 3, second, dilation=self.dilation, name="conv2")
         y = conv_norm(self.inner_features, 1, first, name="conv1")(x)
-        y = conv_norm(self.inner_features, 3, second, name="conv2")(nn.relu(y))
+        y = conv2(nn.relu(y))
         y = conv_norm(features, 1, name="conv3")(nn.relu(y))
         if x.shape[-1] != features:
             x = conv_norm(features, 1, self.stride, name="shortcut")(x)
@@ -113,27 +134,36 @@ class ResNet(nn.Module):
     Attributes:
         depth: number of layers.
         width: channels of the stem, 64 in the published models; all others are multiples of it.
+        stem: "basic" is one 7x7 convolution, "deeplab" three 3x3 convolutions.
         stride_in_1x1: down-sample in the first 1x1 convolution of a bottleneck (Caffe and MSRA
             weights) rather than in its 3x3 convolution (torchvision weights).
         norm: "frozen_batch_norm" for pretrained weights; "group_norm" (32 groups) learns from
             nothing, which constants in place of a norm hardly do.
+        res5_dilations: of the 3x3 convolutions in the blocks of res5 (bottlenecks only).
         freeze_at: parts that get no gradient: 1 the stem, 2 also res2, ... 5 all.
         dtype: of the computation; parameters and norms are float32.
     """
 
     depth: Literal[18, 34, 50, 101] = 50
     width: int = 64
+    stem: Literal["basic", "deeplab"] = "basic"
     stride_in_1x1: bool = False
     norm: Norm = "frozen_batch_norm"
+    res5_dilations: tuple[int, ...] = (1, 1, 1)
     freeze_at: int = 0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
-        self, images: Float[Array | np.ndarray, "b h w 3"]
+        self, images: Float[Array | np.ndarray, "b h w 3"], *, train: bool = False
     ) -> dict[str, Float[Array, "b _ _ _"]]:
-        """Compute "res2" .. "res5" [B,h,w,C] of normalised images; h and w round up."""
-        x = Stem(self.width, dtype=self.dtype, name="stem")(jnp.asarray(images))
+        """Compute "res2" .. "res5" [B,h,w,C] of normalised images; h and w round up.
+
+        `train` changes nothing; all backbones take it.
+        """
+        del train
+        stem = DeepLabStem if self.stem == "deeplab" else Stem
+        x = stem(self.width, norm=self.norm, dtype=self.dtype, name="stem")(jnp.asarray(images))
         if self.freeze_at >= 1:
             x = lax.stop_gradient(x)
         features = {}
@@ -154,6 +184,7 @@ class ResNet(nn.Module):
         return BottleneckBlock(
             width,
             stride,
+            dilation=self.res5_dilations[index] if stage == 5 else 1,
             stride_in_1x1=self.stride_in_1x1,
             norm=self.norm,
             dtype=self.dtype,

@@ -49,6 +49,16 @@ def attention(
     )
 
 
+def attend(
+    module: nn.MultiHeadDotProductAttention, q: Array, k: Array, v: Array
+) -> Float[Array, "b q d"]:
+    """Run attention; its value may have any number of tokens."""
+    with warnings.catch_warnings():
+        # Flax takes values with as many tokens as channels for a misplaced mask.
+        warnings.filterwarnings("ignore", "You are passing an array of shape")
+        return module(q, k, v)
+
+
 class FeedForward(nn.Module):
     """Two linear layers with ReLU and dropout between them.
 
@@ -84,6 +94,63 @@ class FeedForward(nn.Module):
             dtype=self.dtype,
             name="linear2",
         )(x)
+
+
+class TransformerEncoderLayer(nn.Module):
+    """Self-attention among the tokens of a map, feed-forward.
+
+    Positions are added to what attention compares (queries and keys), never to the values.
+
+    Attributes:
+        num_heads: attention heads.
+        ffn_dim: inner width of the feed-forward part.
+        dropout: rate on attention probabilities and on each branch, in training.
+        pre_norm: normalise the input of each branch rather than the sum after it.
+        bias_inits: see FeedForward.
+        dtype: of the computation; norms, softmax and residual sums are float32.
+    """
+
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    dropout: float = 0.1
+    pre_norm: bool = False
+    bias_inits: BiasInits | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b s d"],
+        *,
+        position: Float[Array, "b s d"],
+        train: bool = False,
+    ) -> Float[Array, "b s d"]:
+        """Update the tokens once."""
+
+        def attend_to_tokens(x: Array) -> Array:
+            module = attention(
+                num_heads=self.num_heads,
+                dropout=self.dropout,
+                train=train,
+                dtype=self.dtype,
+                name="self_attention",
+            )
+            return attend(module, x + position, x + position, x)
+
+        def feed_forward(x: Array) -> Array:
+            return FeedForward(
+                self.ffn_dim,
+                dropout=self.dropout,
+                bias_inits=self.bias_inits,
+                dtype=self.dtype,
+                name="ffn",
+            )(x, train=train)
+
+        for i, branch in enumerate((attend_to_tokens, feed_forward), start=1):
+            norm = layer_norm(f"norm{i}")
+            drop = nn.Dropout(self.dropout, deterministic=not train)
+            x = x + drop(branch(norm(x))) if self.pre_norm else norm(x + drop(branch(x)))
+        return x
 
 
 class TransformerDecoderLayer(nn.Module):
@@ -155,7 +222,4 @@ class TransformerDecoderLayer(nn.Module):
             dtype=self.dtype,
             name=name,
         )
-        with warnings.catch_warnings():
-            # Flax takes values with as many tokens as channels for a misplaced mask.
-            warnings.filterwarnings("ignore", "You are passing an array of shape")
-            return module(q, k, v)
+        return attend(module, q, k, v)

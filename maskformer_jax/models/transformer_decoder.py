@@ -16,7 +16,7 @@ class TransformerDecoder(nn.Module):
     """The transformer module and the segmentation heads.
 
     Attributes:
-        num_classes: K, without no-object.
+        num_classes: K, without no-object; None: predict masks only, without classes.
         num_queries: Q.
         num_layers: transformer layers.
         hidden_dim: width, a multiple of 4 and of num_heads.
@@ -31,7 +31,7 @@ class TransformerDecoder(nn.Module):
         dtype: of the computation; norms, softmax, heads and predictions are float32.
     """
 
-    num_classes: int
+    num_classes: int | None
     num_queries: int = 100
     num_layers: int = 6
     hidden_dim: int = 256
@@ -54,9 +54,11 @@ class TransformerDecoder(nn.Module):
     ) -> Predictions:
         """Predict from the map to which queries attend and the per-pixel embeddings."""
         outputs = self._decode(context, train=train)  # [L, B, Q, d]
-        class_logits = head_dense(self.num_classes + 1, fan_in=self.hidden_dim, name="class_embed")(
-            outputs
-        )
+        class_logits = None
+        if self.num_classes is not None:
+            class_logits = head_dense(
+                self.num_classes + 1, fan_in=self.hidden_dim, name="class_embed"
+            )(outputs)
         mask_embed = MLP((self.hidden_dim, self.hidden_dim, self.mask_dim), name="mask_embed")(
             outputs
         )

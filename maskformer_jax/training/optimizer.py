@@ -79,7 +79,8 @@ def make_optimizer(config: Config, params: Any) -> optax.GradientTransformation:
     Order: clip the full gradient, Adam moments, weight decay and learning rate by group, schedule.
     """
     optim = config.optim
-    groups = parameter_groups(params, optim, freeze_at=config.model.backbone.freeze_at)
+    freeze_at = getattr(config.model.backbone, "freeze_at", 0)  # ResNets have it
+    groups = parameter_groups(params, optim, freeze_at=freeze_at)
     factor = make_schedule(optim, num_steps=config.train.num_steps)
     return optax.chain(
         clip_by_full_norm(optim.clip_norm),

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from maskformer_jax.config import Config
-from maskformer_jax.convert.backbones import InputFormat, resnet_to_variables
+from maskformer_jax.config import Config, SwinConfig
+from maskformer_jax.convert.backbones import InputFormat, resnet_to_variables, swin_to_variables
 from maskformer_jax.convert.readers import read_tensors
 from maskformer_jax.training.state import TrainState
 
@@ -18,22 +18,31 @@ def load_backbone(config: Config, state: TrainState) -> TrainState:
     Raises:
         UserError: the file is missing or damaged, or is another network's.
     """
-    variables = {"params": state.params["backbone"], "constants": state.constants["backbone"]}
+    collections = {"params": state.params, "constants": state.constants}
+    variables = {name: tree["backbone"] for name, tree in collections.items() if "backbone" in tree}
+    template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), variables)
+    placed: Any = jax.tree.map(
+        lambda array, old: jax.device_put(array, old.sharding),
+        _read_backbone(config, template),
+        variables,
+    )
+    replaced = {name: {**collections[name], "backbone": tree} for name, tree in placed.items()}
+    return state._replace(**replaced)
+
+
+def _read_backbone(config: Config, template: Any) -> dict[str, Any]:
     source = config.train.init_backbone
+    backbone = config.model.backbone
+    tensors = read_tensors(Path(source))
+    if isinstance(backbone, SwinConfig):
+        return swin_to_variables(tensors, template, source=source)
     formats: dict[str, InputFormat] = {"torchvision": "rgb_normalized", "caffe": "bgr_mean"}
-    loaded = resnet_to_variables(
-        read_tensors(Path(source)),
-        jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), variables),
+    return resnet_to_variables(
+        tensors,
+        template,
         input_format=formats[config.train.init_backbone_format],
-        stride_in_1x1=config.model.backbone.stride_in_1x1,
+        stride_in_1x1=backbone.stride_in_1x1,
         pixel_mean=config.model.pixel_mean,
         pixel_std=config.model.pixel_std,
         source=source,
-    )
-    placed: Any = jax.tree.map(
-        lambda array, old: jax.device_put(array, old.sharding), loaded, variables
-    )
-    return state._replace(
-        params={**state.params, "backbone": placed["params"]},
-        constants={**state.constants, "backbone": placed["constants"]},
     )
