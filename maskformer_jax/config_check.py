@@ -10,6 +10,11 @@ from maskformer_jax.errors import UserError
 # Ranges by path: (smallest, largest, what to say). Tuples are checked item by item.
 _INFINITY = float("inf")
 _RANGES: dict[str, tuple[float, float, str]] = {
+    "model.backbone.freeze_at": (0, 5, "0..5"),
+    "model.backbone.drop_path": (0, 0.999, "at least 0 and below 1"),
+    "model.pixel_decoder.dropout": (0, 0.999, "at least 0 and below 1"),
+    "model.transformer_decoder.dropout": (0, 0.999, "at least 0 and below 1"),
+    "model.size_divisibility": (0, _INFINITY, "0 (no padding) or more"),
     "loss.class_weight": (0, _INFINITY, "0 or more"),
     "loss.mask_weight": (0, _INFINITY, "0 or more"),
     "loss.dice_weight": (0, _INFINITY, "0 or more"),
@@ -30,6 +35,23 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "eval.overlap_threshold": (0, 1, "0..1"),
 }
 _POSITIVE = (
+    "model.backbone.width",
+    "model.backbone.res5_dilations",
+    "model.backbone.embed_dim",
+    "model.backbone.depths",
+    "model.backbone.num_heads",
+    "model.backbone.window",
+    "model.pixel_decoder.conv_dim",
+    "model.pixel_decoder.mask_dim",
+    "model.pixel_decoder.num_layers",
+    "model.pixel_decoder.num_heads",
+    "model.pixel_decoder.ffn_dim",
+    "model.transformer_decoder.num_queries",
+    "model.transformer_decoder.num_layers",
+    "model.transformer_decoder.hidden_dim",
+    "model.transformer_decoder.num_heads",
+    "model.transformer_decoder.ffn_dim",
+    "model.pixel_std",
     "data.augment.short_edges",
     "data.augment.max_size",
     "data.augment.crop_size",
