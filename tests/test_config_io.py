@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, SwinConfig
 from maskformer_jax.config_check import check_built, check_config
 from maskformer_jax.config_fields import walk_fields
 from maskformer_jax.config_io import (
@@ -281,6 +281,36 @@ def test_json_round_trip_of_every_config(tmp_path, name):
     assert load_config(tmp_path / "config.json") == config
 
 
+def swin_config() -> Config:
+    config = valid_config()
+    config.model.backbone = SwinConfig(window=12)
+    return config
+
+
+def test_the_backbones_type_decides_what_it_is():
+    config = swin_config()
+    check_config(config)
+    assert from_json(to_json(config)) == config
+    changed = apply_overrides(config, ["model.backbone.depths=2,2,18,2"])
+    assert changed.model.backbone == SwinConfig(window=12, depths=(2, 2, 18, 2))
+    with pytest.raises(UserError, match=r"no field config\.model\.backbone\.freeze_at"):
+        apply_overrides(config, ["model.backbone.freeze_at=1"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.backbone.drop_path=1.0", "drop_path must be at least 0 and below 1"),
+        ("model.backbone.window=0", "window must be above 0"),
+        ("model.backbone.num_heads=3,6,12,25", "must divide the widths"),
+    ],
+)
+def test_swin_values_that_make_no_sense_are_refused(override, message):
+    with pytest.raises(UserError) as error:
+        check_config(apply_overrides(swin_config(), [override]))
+    assert message in str(error.value)
+
+
 def test_json_lacking_a_field_takes_its_default():
     assert from_json('{"data": {"dataset": "camvid"}}') == valid_config()
 
@@ -293,6 +323,7 @@ def test_json_lacking_a_field_takes_its_default():
         ('{"optim": 3}', "config.optim must be a JSON object, not 3"),
         ('{"optim": {"learnin_rate": 3}}', "no field config.optim.learnin_rate; did you mean lear"),
         ('{"train": {"seed": "a"}}', "config.train.seed must be int, not 'a'"),
+        ('{"model": {"backbone": {"type": "vit"}}}', "type must be one of resnet, swin, not 'vit'"),
     ],
 )
 def test_bad_json_names_file_and_field(tmp_path, text, message):

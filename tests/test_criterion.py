@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from maskformer_jax.config import LossConfig
-from maskformer_jax.criterion import assign_queries, compare_masks, compute_losses
+from maskformer_jax.criterion import assign_queries, compare_masks, compute_losses, make_label_map
 from maskformer_jax.losses import dice_loss, sigmoid_focal_loss
 from maskformer_jax.resize import resize_bilinear
 from maskformer_jax.types import Batch, Predictions
@@ -241,6 +241,34 @@ def test_bfloat16_predictions_are_compared_in_float32() -> None:
     assert loss[0].dtype == jnp.float32
     assert_same(loss, evaluate(high, batch)[0])
     assert gradient.mask_logits.dtype == jnp.bfloat16
+
+
+def test_label_map_is_what_the_segments_say() -> None:
+    _, batch = draw()
+    label_map = make_label_map(jnp.asarray(batch.segment_map), jnp.asarray(batch.labels))
+    for b, y, x in [(0, 0, 0), (0, 63, 9), (1, 30, 30), (1, 8, 63)]:
+        segment = batch.segment_map[b, y, x]
+        assert label_map[b, y, x] == (-1 if segment < 0 else batch.labels[b, segment])
+    np.testing.assert_array_equal(label_map == -1, batch.segment_map == -1)
+
+
+def test_per_pixel_losses_leave_void_out_and_sum_over_layers() -> None:
+    _, batch = draw()
+    maps = np.random.default_rng(1).normal(size=(2, 2, NUM_CLASSES, 16, 16)).astype(np.float32)
+    (total, terms), gradient = evaluate(Predictions(None, maps), batch)
+    assert sorted(terms) == ["loss_sem_seg", "loss_sem_seg_0"]
+    label_map = make_label_map(jnp.asarray(batch.segment_map), jnp.asarray(batch.labels))
+    for layer, name in enumerate(["loss_sem_seg_0", "loss_sem_seg"]):
+        enlarged = resize_bilinear(jnp.asarray(maps[layer]), (64, 64))
+        nll = -jax.nn.log_softmax(enlarged, axis=1)
+        chosen = [nll[b, label_map[b, y, x], y, x] for b, y, x in np.argwhere(label_map >= 0)[::97]]
+        some = np.zeros_like(batch.segment_map) - 1
+        for b, y, x in np.argwhere(label_map >= 0)[::97]:
+            some[b, y, x] = batch.segment_map[b, y, x]
+        (_, few), _ = evaluate(Predictions(None, maps), batch._replace(segment_map=some))
+        np.testing.assert_allclose(few[name], np.mean(chosen), rtol=1e-5)
+    np.testing.assert_allclose(total, sum(terms.values()), rtol=1e-6)
+    assert gradient.class_logits is None
 
 
 @pytest.mark.skipif(jax.device_count() < 4, reason="needs four devices, see conftest.py")

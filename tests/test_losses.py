@@ -8,7 +8,12 @@ import numpy as np
 import optax
 import pytest
 
-from maskformer_jax.losses import dice_loss, sigmoid_focal_loss, weighted_cross_entropy
+from maskformer_jax.losses import (
+    dice_loss,
+    pixel_cross_entropy,
+    sigmoid_focal_loss,
+    weighted_cross_entropy,
+)
 
 COMPONENTS = np.load(Path(__file__).parent / "golden" / "components.npz")
 LOGITS = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32) * 4
@@ -113,3 +118,21 @@ def test_cross_entropy_finite_at_large_logits() -> None:
     )(logits)
     assert value == 100
     np.testing.assert_array_equal(gradient, [[0, 0], [0.5, -0.5]])
+
+
+def test_pixel_cross_entropy_published() -> None:
+    labels = COMPONENTS["loss/per_pixel/labels"]
+    label_map = np.where(labels == 255, -1, labels)[:, None]  # one row of pixels
+    assert (label_map < 0).any()
+    with jax.enable_x64(True):
+        maps = jnp.asarray(COMPONENTS["loss/per_pixel/logits"])[:, :, None]
+        loss = pixel_cross_entropy(maps, jnp.asarray(label_map))
+    np.testing.assert_allclose(loss, COMPONENTS["loss/per_pixel/loss"], rtol=1e-12)
+
+
+def test_pixel_cross_entropy_of_nothing_is_zero() -> None:
+    void = jnp.full((1, 4, 5), -1)
+    maps = jnp.asarray(LOGITS)[None]
+    loss, gradient = jax.value_and_grad(pixel_cross_entropy)(maps, void)
+    assert loss == 0
+    assert not gradient.any()

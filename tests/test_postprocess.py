@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.postprocess import semantic_inference
+from maskformer_jax.postprocess import per_pixel_inference, semantic_inference
+from maskformer_jax.resize import resize_bilinear
 
 COMPONENTS = np.load(Path(__file__).parent / "golden" / "components.npz")
 RNG = np.random.default_rng(0)
@@ -83,3 +84,9 @@ def test_bfloat16_logits_give_float32_scores() -> None:
     )
     assert scores.dtype == jnp.float32
     assert scores.shape == (4, 40, 37)
+
+
+def test_per_pixel_scores_are_the_logits_enlarged_four_times_then_cropped() -> None:
+    scores = per_pixel_inference(MASK_LOGITS, image_size=(22, 29), output_size=(40, 37))
+    enlarged = resize_bilinear(MASK_LOGITS, (24, 32))[:, :22, :29]
+    np.testing.assert_array_equal(scores, resize_bilinear(enlarged, (40, 37)))

@@ -42,16 +42,16 @@ class FPNPixelDecoder(nn.Module):
     """Top-down pyramid (arXiv 1612.03144) with group norm.
 
     Attributes:
-        encoder: res5 to a map of the same size, which takes its place and is the context; without
-            one, the context is res5 itself.
         conv_dim: inner width, a multiple of 32.
         mask_dim: width of the per-pixel embeddings.
+        encoder: res5 to a map of the same size, which takes its place and is the context; without
+            one, the context is res5 itself.
         dtype: of the computation; parameters and statistics are float32.
     """
 
-    encoder: nn.Module | None = None
     conv_dim: int = 256
     mask_dim: int = 256
+    encoder: nn.Module | None = None
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -22,7 +22,7 @@ from maskformer_jax.checkpoint_io import (
 from maskformer_jax.config import Config
 from maskformer_jax.config_io import to_json
 from maskformer_jax.errors import UserError
-from maskformer_jax.training.state import TrainState
+from maskformer_jax.training.state import TrainState, model_variables
 
 BEST_METRIC = "mIoU"
 
@@ -62,7 +62,7 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         items = ocp.args.Composite(
-            model=ocp.args.StandardSave({"params": state.params, "constants": state.constants}),
+            model=ocp.args.StandardSave(model_variables(state)),
             opt=ocp.args.StandardSave(state.opt_state),
             meta=ocp.args.JsonSave({"step": step, "config": to_json(config)}),
         )
@@ -119,8 +119,7 @@ def _best_metric(metrics: dict[str, Any]) -> float:
 
 
 def _read(folder: Path, template: TrainState) -> TrainState:
-    variables = {"params": template.params, "constants": template.constants}
-    model = restore_item(folder / "model", variables)
+    model = restore_item(folder / "model", model_variables(template))
     opt_state = restore_item(folder / "opt", template.opt_state)
     step = jax.device_put(jax.numpy.int32(int(folder.name)), template.step.sharding)
-    return TrainState(step, model["params"], model["constants"], opt_state)
+    return TrainState(step, model["params"], model.get("constants", {}), opt_state)

@@ -32,7 +32,7 @@ from maskformer_jax.training.metrics_log import MetricsLog
 from maskformer_jax.training.optimizer import make_optimizer
 from maskformer_jax.training.pictures import picture_saver
 from maskformer_jax.training.pretrained_backbone import load_backbone
-from maskformer_jax.training.state import TrainState, initialiser, new_state
+from maskformer_jax.training.state import TrainState, initialiser, model_variables, new_state
 from maskformer_jax.training.step import make_train_step
 
 
@@ -80,10 +80,9 @@ class Training:
         on_result: Callable[[EvalExample, np.ndarray], None] | None = None,
     ) -> dict[str, float]:
         """Scores the evaluation split; all metrics in percent."""
-        variables = {"params": state.params, "constants": state.constants}
         examples = eval_examples(self.config)
         metric = self.evaluator.semantic(
-            variables, examples, total=len(examples), on_result=on_result
+            model_variables(state), examples, total=len(examples), on_result=on_result
         )
         return metric.compute()
 

@@ -16,7 +16,7 @@ class TrainState(NamedTuple):
 
     step: Any  # int32 scalar, number of updates made
     params: Any
-    constants: Any  # frozen batch-norm statistics
+    constants: Any  # frozen batch-norm statistics; empty where the model has none
     opt_state: Any
 
 
@@ -40,3 +40,9 @@ def new_state(variables: Any, optimizer: optax.GradientTransformation) -> TrainS
         constants=variables.get("constants", {}),
         opt_state=optimizer.init(params),
     )
+
+
+def model_variables(state: TrainState) -> dict[str, Any]:
+    """What the model is applied to, as `model.init` gives it: without empty collections."""
+    collections = {"params": state.params, "constants": state.constants}
+    return {name: tree for name, tree in collections.items() if tree}

@@ -5,27 +5,36 @@ to five).
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from golden_cases import PER_PIXEL, WITH_CLASSES, Case, for_cases
 from jax import numpy as jnp
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, LossConfig
 from maskformer_jax.convert.official import from_variables
+from maskformer_jax.criterion import compute_losses
 from maskformer_jax.matching import compute_costs, match, weighted_cost
 from maskformer_jax.resize import resize_nearest
 from maskformer_jax.training.optimizer import make_optimizer
 from maskformer_jax.training.step import make_loss_function
-from maskformer_jax.types import Batch
+from maskformer_jax.types import Batch, Predictions
 
 SIZE = (64, 96)
-SLOTS = 8  # two more than there are segments: empty slots must change nothing
+SLOTS = 8  # more than there are segments: empty slots must change nothing
+VOID = 255  # in the label maps of the fixture
 TERMS = ("loss_class", "loss_mask", "loss_dice")
 
 # Exactly zero in exact arithmetic, rounding noise here (README section 4, reading the update rows).
-ZERO_GRADIENT = re.compile(r"decoder\.layers\.0\.self_attn\.in_proj_weight")
+ZERO_GRADIENT = r"decoder\.layers\.0\.self_attn\.in_proj_weight"
+ZERO_GRADIENT_PLUS = ZERO_GRADIENT + r"|mask_embed\.layers\.2\.bias"  # of one query for each class
+
+# Gradients of these take over 40 s to compile and run on two cores.
+SLOW = ("maskformer_R101c", "maskformer_swin_base")
+STEPPED = ("maskformer_R50", "maskformer_swin_tiny")  # optimizer steps
 
 
 def make_batch(golden: dict[str, np.ndarray], targets: tuple[bool, bool] = (True, True)) -> Batch:
@@ -40,56 +49,88 @@ def make_batch(golden: dict[str, np.ndarray], targets: tuple[bool, bool] = (True
         image[b, :height, :width] = golden[f"T/image{b}"]
         valid[b, :height, :width] = True
         if targets[b]:
-            for slot, mask in enumerate(golden[f"T/masks{b}"]):
+            own_labels, masks = find_segments(golden, b)
+            for slot, mask in enumerate(masks):
                 segment_map[b, :height, :width][mask] = slot
-            count = len(golden[f"T/labels{b}"])
-            labels[b, :count] = golden[f"T/labels{b}"]
-            segment_valid[b, :count] = True
+            labels[b, : len(own_labels)] = own_labels
+            segment_valid[b, : len(own_labels)] = True
     return jax.tree.map(jnp.asarray, Batch(image, valid, segment_map, labels, segment_valid))
 
 
+def find_segments(golden: dict[str, np.ndarray], b: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and masks of an image; the files of the baselines have the label map alone."""
+    if f"T/labels{b}" in golden:
+        return golden[f"T/labels{b}"], golden[f"T/masks{b}"]
+    label_map = golden[f"T/sem_seg{b}"]
+    labels = np.setdiff1d(label_map, [VOID])
+    return labels, labels[:, None, None] == label_map
+
+
 @pytest.fixture(scope="module")
-def config(model_config: Any) -> Config:
-    config = Config(model=model_config)  # all else: the published ResNet recipe
-    config.model.transformer_decoder.dropout = 0.0
+def config(case: Case, model_config: Any) -> Config:
+    """The published recipe as far as it matters here, Swin's without warm-up."""
+    config = Config(model=model_config)
+    if "swin" in case.name:
+        config.optim.learning_rate = 6e-5
+        config.optim.backbone_multiplier = 1.0
+        config.optim.weight_decay = 0.01
     return config
 
 
 @pytest.fixture(scope="module")
-def differentiate(model: Any, config: Config) -> Any:
-    loss = make_loss_function(model, config, num_classes=150, mesh=None)
+def differentiate(model: Any, config: Config, golden_meta: dict) -> Callable:
+    """Function of (params, constants, batch) to ((total, (terms, predictions)), gradient)."""
+
+    def loss(params: Any, constants: Any, batch: Batch) -> tuple:
+        predictions = model.apply(
+            {"params": params, "constants": constants},
+            batch.image,
+            batch.image_valid,
+            train=True,
+            rngs={"dropout": jax.random.key(0)},
+        )
+        total, terms = compute_losses(
+            predictions,
+            batch,
+            config.loss,
+            num_classes=golden_meta["num_classes"],
+            size_divisibility=config.model.size_divisibility,
+        )
+        return total, (terms, predictions)
+
     return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
 
 @pytest.fixture(scope="module")
-def first_gradient(differentiate: Any, variables: dict, golden: dict) -> tuple:
-    key = jax.random.key(0)
-    return differentiate(variables["params"], variables["constants"], make_batch(golden), key)
+def first_result(differentiate: Callable, variables: dict, golden: dict) -> tuple:
+    return differentiate(variables["params"], variables.get("constants", {}), make_batch(golden))
 
 
-def by_layer(terms: dict[str, Any]) -> np.ndarray:
-    """[6, 3] in the fixture's order: auxiliary layers 0..4, then the last."""
-    suffixes = [f"_{layer}" for layer in range(5)] + [""]
-    return np.array([[terms[name + suffix] for name in TERMS] for suffix in suffixes])
+def by_layer(terms: dict[str, Any], names: tuple[str, ...], *, layers: int) -> np.ndarray:
+    """[layers, terms] in the fixture's order: auxiliary layers, then the last."""
+    suffixes = [f"_{layer}" for layer in range(layers - 1)] + [""]
+    return np.array([[terms[name + suffix] for name in names] for suffix in suffixes])
 
 
-def test_matching(model: Any, variables: dict, golden: dict) -> None:
+@for_cases(*WITH_CLASSES, slow=SLOW)
+def test_matching(first_result: tuple, case: Case, golden: dict) -> None:
     batch = make_batch(golden)
 
     @jax.jit
-    def run(variables: dict) -> tuple:
-        predictions = model.apply(variables, batch.image, batch.image_valid)
+    def run(predictions: Predictions) -> tuple:
         small = resize_nearest(batch.segment_map, predictions.mask_logits.shape[-2:])
         parts = compute_costs(predictions, small, batch.labels, batch.segment_valid)
-        cost = weighted_cost(parts, config=Config().loss)
+        cost = weighted_cost(parts, config=LossConfig())
         return parts, cost, match(cost, batch.segment_valid)
 
-    parts, cost, assignment = jax.device_get(run(variables))
+    (_, (_, predictions)), _ = first_result
+    parts, cost, assignment = jax.device_get(run(predictions))
     for b in range(2):
         count = len(golden[f"T/labels{b}"])
-        np.testing.assert_allclose(cost[b, :, :, :count], golden[f"T/cost{b}"], atol=1e-3)
+        bound = case.bounds.cost
+        np.testing.assert_allclose(cost[b, :, :, :count], golden[f"T/cost{b}"], atol=bound)
         ours = np.stack([part[b, -1, :, :count] for part in parts])
-        np.testing.assert_allclose(ours, golden[f"T/cost_parts{b}"], atol=1e-4)
+        np.testing.assert_allclose(ours, golden[f"T/cost_parts{b}"], atol=bound / 10)
         for layer in range(6):
             rows, columns = golden[f"T/match{b}"][layer].T
             expected = np.full(SLOTS, -1)
@@ -97,7 +138,7 @@ def test_matching(model: Any, variables: dict, golden: dict) -> None:
             np.testing.assert_array_equal(assignment[b, layer], expected)
 
 
-@pytest.mark.parametrize(
+LOSSES = pytest.mark.parametrize(
     ("key", "targets"),
     [
         ("T/losses", (True, True)),
@@ -105,56 +146,107 @@ def test_matching(model: Any, variables: dict, golden: dict) -> None:
         ("T/both_empty/losses", (False, False)),
     ],
 )
+
+
+@LOSSES
+@for_cases(*WITH_CLASSES, slow=SLOW)
 def test_losses(
-    differentiate: Any, variables: dict, golden: dict, key: str, targets: tuple[bool, bool]
+    differentiate: Callable,
+    variables: dict,
+    case: Case,
+    golden: dict,
+    key: str,
+    targets: tuple[bool, bool],
 ) -> None:
     batch = make_batch(golden, targets)
-    rng = jax.random.key(0)
-    (total, terms), _ = differentiate(variables["params"], variables["constants"], batch, rng)
+    params, constants = variables["params"], variables.get("constants", {})
+    (total, (terms, _)), _ = differentiate(params, constants, batch)
     expected = golden[key]
-    np.testing.assert_allclose(by_layer(terms), expected, rtol=2e-5)
+    np.testing.assert_allclose(by_layer(terms, TERMS, layers=6), expected, rtol=case.bounds.loss)
+    np.testing.assert_allclose(total, expected.sum(), rtol=case.bounds.loss)
+
+
+@LOSSES
+@for_cases(*PER_PIXEL)
+def test_per_pixel_losses(
+    differentiate: Callable, variables: dict, golden: dict, key: str, targets: tuple[bool, bool]
+) -> None:
+    batch = make_batch(golden, targets)
+    (total, (terms, _)), gradient = differentiate(
+        variables["params"], variables["constants"], batch
+    )
+    expected = golden[key]
+    if not any(targets):
+        assert np.isnan(expected).all()  # the published mean over no pixels; ours is 0
+        expected = np.zeros_like(expected)
+        assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient))
+    ours = by_layer(terms, ("loss_sem_seg",), layers=len(expected))
+    assert len(terms) == len(expected)
+    np.testing.assert_allclose(ours, expected, rtol=2e-5)
     np.testing.assert_allclose(total, expected.sum(), rtol=2e-5)
 
 
-def test_gradients(first_gradient: tuple, golden: dict, golden_meta: dict) -> None:
-    grads = from_variables({"params": jax.device_get(first_gradient[1])})
+@for_cases("maskformer_R50")
+def test_the_loss_of_training_is_the_same(
+    model: Any, config: Config, variables: dict, first_result: tuple, golden: dict
+) -> None:
+    loss = make_loss_function(model, config, num_classes=150, mesh=None)
+    total, _ = jax.jit(loss)(
+        variables["params"], variables["constants"], make_batch(golden), jax.random.key(0)
+    )
+    np.testing.assert_allclose(total, first_result[0][0], rtol=2e-6)
+
+
+def zero_gradient(case: Case) -> re.Pattern:
+    return re.compile(ZERO_GRADIENT_PLUS if case.head == "per_pixel_plus" else ZERO_GRADIENT)
+
+
+@for_cases(*WITH_CLASSES, *PER_PIXEL, slow=SLOW)
+def test_gradients(first_result: tuple, case: Case, golden: dict, golden_meta: dict) -> None:
+    grads = from_variables({"params": jax.device_get(first_result[1])})
     names = golden_meta["parameters"]
     assert sorted(grads) == sorted(names)
     norms = np.array([np.linalg.norm(grads[name]) for name in names])
     total = np.sqrt((norms**2).sum())
     np.testing.assert_allclose(total, golden_meta["grad_total_norm"], rtol=2e-3)
 
-    real = np.array([not ZERO_GRADIENT.search(name) for name in names])
+    bounds, zero = case.bounds, zero_gradient(case)
+    real = np.array([not zero.search(name) for name in names])
     relative = np.abs(norms - golden["grad/l2"])[real] / golden["grad/l2"][real]
-    assert relative.max() < 1e-2
-    assert np.median(relative) < 2e-3
+    assert relative.max() < bounds.gradient
+    assert np.median(relative) < bounds.gradient_median
     errors = []
     for key in (key for key in golden if key.startswith("grad/") and "." in key):
         name, step = re.fullmatch(r"grad/([^\[]+)(?:\[::(\d+)\])?", key).groups()
         ours = grads[name][:: int(step or 1)]
-        errors.append(np.linalg.norm(ours - golden[key]) / np.linalg.norm(golden[key]))
-    assert len(errors) >= 17
-    assert max(errors) < 1e-2
-    assert np.median(errors) < 2e-3
+        if not zero.search(name):
+            errors.append(np.linalg.norm(ours - golden[key]) / np.linalg.norm(golden[key]))
+    assert len(errors) >= 7
+    assert max(errors) < bounds.gradient
+    assert np.median(errors) < bounds.gradient_median
 
 
+@for_cases(*STEPPED)
 def test_two_optimizer_steps(
-    differentiate: Any,
-    first_gradient: tuple,
+    differentiate: Callable,
+    first_result: tuple,
+    case: Case,
     config: Config,
     variables: dict,
     golden: dict,
     golden_meta: dict,
 ) -> None:
+    # With its warm-up, Swin's first learning rate is below what float32 resolves.
+    kind = "optim_nowarmup" if "swin" in case.name else "optim"
     names = golden_meta["parameters"]
-    batch, rng = make_batch(golden), jax.random.key(0)
-    params, constants = variables["params"], variables["constants"]
+    batch = make_batch(golden)
+    params, constants = variables["params"], variables.get("constants", {})
     start = from_variables({"params": jax.device_get(params)})
     optimizer = make_optimizer(config, params)
     state, update = optimizer.init(params), jax.jit(optimizer.update)
     totals, norms = [], []
     for step in (1, 2):
-        result = first_gradient if step == 1 else differentiate(params, constants, batch, rng)
+        result = first_result if step == 1 else differentiate(params, constants, batch)
         (total, _), grads = result
         totals.append(total)
         norms.append(np.sqrt(sum((np.asarray(g) ** 2).sum() for g in jax.tree.leaves(grads))))
@@ -162,19 +254,22 @@ def test_two_optimizer_steps(
         params = jax.tree.map(lambda param, change: param + change, params, updates)
         now = from_variables({"params": jax.device_get(params)})
         delta = {name: now[name].astype(np.float64) - start[name] for name in names}
-        check_update(delta, step, golden, names)
-    (total, _), _ = differentiate(params, constants, batch, rng)
-    np.testing.assert_allclose(norms, golden["optim/grad_norms"], rtol=1e-2)
-    np.testing.assert_allclose(totals[0], golden["optim/totals"][0], rtol=2e-5)
-    np.testing.assert_allclose(totals[1], golden["optim/totals"][1], rtol=1e-4)
-    np.testing.assert_allclose(total, golden["optim/totals"][2], rtol=3e-3)
+        check_update(delta, step, golden, names, kind=kind)
+    (total, _), _ = differentiate(params, constants, batch)
+    np.testing.assert_allclose(norms, golden[f"{kind}/grad_norms"], rtol=1e-2)
+    expected = golden[f"{kind}/totals"]
+    np.testing.assert_allclose(totals[0], expected[0], rtol=2e-5)
+    np.testing.assert_allclose(totals[1], expected[1], rtol=1e-4)
+    np.testing.assert_allclose(total, expected[2], rtol=3e-3)
 
 
-def check_update(delta: dict[str, np.ndarray], step: int, golden: dict, names: list[str]) -> None:
+def check_update(
+    delta: dict[str, np.ndarray], step: int, golden: dict, names: list[str], *, kind: str
+) -> None:
     """Compares the sum of the first `step` updates with the published one."""
-    rate = dict(zip(names, golden["optim/step_lr"][0], strict=True))
+    rate = dict(zip(names, golden[f"{kind}/step_lr"][0], strict=True))
     off, count = 0, 0
-    for key in (key for key in golden if key.startswith(f"optim/delta{step}/")):
+    for key in (key for key in golden if key.startswith(f"{kind}/delta{step}/")):
         name, stride = re.fullmatch(r"[^/]+/[^/]+/([^\[]+)(?:\[::(\d+)\])?", key).groups()
         error = np.abs(delta[name][:: int(stride or 1)] - golden[key]) / rate[name]
         share = (error > 0.1).mean()
@@ -182,8 +277,8 @@ def check_update(delta: dict[str, np.ndarray], step: int, golden: dict, names: l
         off, count = off + (error > 0.1).sum(), count + error.size
     assert count > 10_000
     norms = np.array([np.linalg.norm(delta[name]) for name in names])
-    real = np.array([not ZERO_GRADIENT.search(name) for name in names])
-    expected = golden[f"optim/delta{step}_l2"]
+    real = np.array([not re.search(ZERO_GRADIENT, name) for name in names])
+    expected = golden[f"{kind}/delta{step}_l2"]
     # float32 parameters near 1 round an update of 1e-4 by 6e-4 of itself, those of the backbone
     # (1e-5) by ten times that; both stay inside the bound.
     relative = np.abs(norms - expected)[real] / expected[real]

@@ -94,3 +94,22 @@ def test_variables_are_float32_under_bfloat16():
     low = ResNet(depth=18, width=4, dtype=jnp.bfloat16)
     shapes = jax.eval_shape(low.init, jax.random.key(0), IMAGES)
     assert {x.dtype for x in jax.tree.leaves(shapes)} == {jnp.dtype(jnp.float32)}
+
+
+def test_deeplab_stem_doubles_its_width(make_variables):
+    model = ResNet(depth=50, width=4, stem="deeplab", res5_dilations=(1, 2, 4))
+    variables = jax.eval_shape(model.init, jax.random.key(0), IMAGES)
+    stem = variables["params"]["stem"]
+    shapes = [stem[f"conv{i}"]["conv"]["kernel"].shape for i in (1, 2, 3)]
+    assert shapes == [(3, 3, 3, 4), (3, 3, 4, 4), (3, 3, 4, 8)]
+    assert variables["params"]["res2_0"]["conv1"]["conv"]["kernel"].shape == (1, 1, 8, 4)
+
+
+def test_dilations_widen_the_view_of_res5_and_keep_its_size(make_variables):
+    model = ResNet(depth=50, width=4)
+    variables = make_variables(model, IMAGES)
+    plain = jax.jit(model.apply)(variables, IMAGES)
+    dilated = jax.jit(model.clone(res5_dilations=(1, 2, 4)).apply)(variables, IMAGES)
+    np.testing.assert_array_equal(plain["res4"], dilated["res4"])
+    assert plain["res5"].shape == dilated["res5"].shape
+    assert jnp.abs(plain["res5"] - dilated["res5"]).max() > 1e-2
