@@ -1,4 +1,4 @@
-"""A model without frozen statistics: trained, resumed, loaded and scored like any other."""
+"""A model without frozen statistics: trained, resumed and loaded like any other."""
 
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from maskformer_jax.training.metrics_log import read_metrics
 
 def test_swin_trains_resumes_and_loads(tiny_config: Config, tmp_path: Path) -> None:
     tiny_config.model.backbone = SwinConfig(
-        embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), window=3
+        embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 4), window=3
     )
+    tiny_config.model.transformer_decoder.num_layers = 1
     tiny_config.train.num_steps, tiny_config.train.checkpoint_every = 3, 2
-    tiny_config.train.eval_every = 3
+    tiny_config.train.eval_every = 100
     train(tiny_config, tmp_path)
     assert all(np.isfinite(line["loss"]) for line in read_metrics(tmp_path) if "loss" in line)
     with Checkpoints(tmp_path, keep=2) as checkpoints:
@@ -26,5 +27,3 @@ def test_swin_trains_resumes_and_loads(tiny_config: Config, tmp_path: Path) -> N
     assert int(state.step) == 3
     loaded = load_pretrained(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, loaded.variables["params"], state.params)
-    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    assert loaded.predict(image).semantic.shape == (50, 70)
