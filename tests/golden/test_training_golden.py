@@ -32,8 +32,14 @@ TERMS = ("loss_class", "loss_mask", "loss_dice")
 ZERO_GRADIENT = r"decoder\.layers\.0\.self_attn\.in_proj_weight"
 ZERO_GRADIENT_PLUS = ZERO_GRADIENT + r"|mask_embed\.layers\.2\.bias"  # of one query for each class
 
-# Gradients of these take over 40 s to compile and run on two cores.
-SLOW = ("maskformer_R101c", "maskformer_swin_base")
+# Gradients take half a minute and more to compile and run on two cores; one model with a ResNet and
+# one with a Swin backbone always run.
+SLOW = (
+    "maskformer_R101c",
+    "maskformer_swin_base",
+    "maskformer_panoptic_R50",
+    "maskformer_panoptic_swin_tiny",
+)
 STEPPED = ("maskformer_R50", "maskformer_swin_tiny")  # optimizer steps
 
 
