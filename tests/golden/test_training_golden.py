@@ -39,6 +39,7 @@ SLOW = (
     "maskformer_swin_base",
     "maskformer_panoptic_R50",
     "maskformer_panoptic_swin_tiny",
+    "per_pixel_baseline_R50",
 )
 STEPPED = ("maskformer_R50", "maskformer_swin_tiny")  # optimizer steps
 
