@@ -12,13 +12,20 @@ from typing import Any, NamedTuple
 
 
 class Batch(NamedTuple):
-    """What the model trains on. Segments never overlap, so one integer map holds all masks."""
+    """What the model trains on.
+
+    Where segments cannot overlap (semantic and panoptic training) one integer map holds all masks;
+    where they can (instances) they travel as packed bits. The other of the two fields is None.
+    """
 
     image: Any  # uint8 [B, H, W, 3], RGB
     image_valid: Any  # bool [B, H, W], False where a batch was padded to a common size
-    segment_map: Any  # int16 [B, H, W], index into the image's segments, -1 void or padding
+    segment_map: (
+        Any  # int16 [B, H, W], index into the image's segments, -1 void or padding, or None
+    )
     labels: Any  # int32 [B, N], class of each segment in 0..K-1; unused slots hold 0
     segment_valid: Any  # bool [B, N], which of the N slots hold a segment
+    masks: Any = None  # uint8 [B, N, H, ceil(W / 8)], np.packbits along the width, or None
 
 
 class Predictions(NamedTuple):

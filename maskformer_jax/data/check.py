@@ -166,7 +166,7 @@ def _walk(source: Source, split: str, data: DataConfig, report: DatasetReport) -
 def _examine_all(source: Source, info: DatasetInfo, *, threads: int) -> Iterator[_Finding]:
     def examine(index: int) -> _Finding:
         try:
-            image_id, image, label_map = source[index]
+            image_id, image, label_map, *_ = source[index]
         except UserError as error:
             return _Finding("", error=str(error))
         # Void (-1) comes first in the counts and goes last.

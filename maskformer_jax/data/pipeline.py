@@ -25,7 +25,7 @@ from absl import flags
 from jaxtyping import UInt8
 
 from maskformer_jax.config import Config, DataConfig, EvalConfig, Size
-from maskformer_jax.data.example import Example, Source
+from maskformer_jax.data.example import Example, Instance, PanopticLabels, Source
 from maskformer_jax.data.images import decode_image, read_bytes
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.sources import open_source
@@ -39,12 +39,14 @@ _MAX_SEED = 2**32
 
 
 class EvalExample(NamedTuple):
-    """A test image as the network sees it, with its labels at the original size."""
+    """A test image as the network sees it, with what is known about it at the original size."""
 
     image_id: str
     image: Any  # uint8 [h, w, 3], RGB, resized for the network
     original_size: Size
-    label_map: Any  # int32 [original h, original w], 0..K-1, -1 void
+    label_map: Any = None  # int32 [original h, original w], 0..K-1, -1 void
+    panoptic: PanopticLabels | None = None
+    instances: tuple[Instance, ...] | None = None
 
 
 class TrainBatches:
@@ -147,7 +149,8 @@ def _make_sample(example: Example, rng: np.random.Generator, *, config: DataConf
 
 
 def _stack(samples: Sequence[Batch]) -> Batch:
-    return Batch(*(np.stack(arrays) for arrays in zip(*samples, strict=True)))
+    # A field that one sample lacks, all lack.
+    return Batch(*(None if f[0] is None else np.stack(f) for f in zip(*samples, strict=True)))
 
 
 def _prepare_process() -> None:
@@ -205,7 +208,14 @@ class EvalExamples:
     def _read(self, index: int) -> EvalExample:
         example = self._source[index]
         image = resize_for_eval(example.image, self._config.eval)
-        return EvalExample(example.image_id, image, example.image.shape[:2], example.label_map)
+        return EvalExample(
+            image_id=example.image_id,
+            image=image,
+            original_size=example.image.shape[:2],
+            label_map=example.label_map,
+            panoptic=example.panoptic,
+            instances=example.instances,
+        )
 
 
 def eval_examples(

@@ -79,4 +79,4 @@ def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
 def put_batch(batch: Batch, mesh: Mesh) -> Batch:
     """Moves this process's share of a batch to its devices, as one global batch."""
     sharding = batch_sharding(mesh)
-    return Batch(*(jax.make_array_from_process_local_data(sharding, array) for array in batch))
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)

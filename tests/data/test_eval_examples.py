@@ -10,7 +10,7 @@ from maskformer_jax.errors import UserError
 def test_images_are_resized_and_labels_are_not(make_config):
     examples = list(eval_examples(make_config()))
     assert [example.image_id for example in examples] == ["000", "001", "002", "003", "004"]
-    for index, (_, image, original_size, label_map) in enumerate(examples):
+    for index, (_, image, original_size, label_map, *_) in enumerate(examples):
         drawing = draw_example("val", index)
         assert original_size == (96, 128)
         np.testing.assert_array_equal(label_map, drawing.label_map)

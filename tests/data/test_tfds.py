@@ -35,7 +35,7 @@ def test_records_are_the_drawings_in_their_order(prepared, split, size):
     source = open_tfds(prepared, split)
     assert len(source) == size
     for index in range(size):
-        image_id, image, label_map = source[index]
+        image_id, image, label_map, *_ = source[index]
         drawing = draw_example(split, index)
         assert image_id == f"{index:06d}"
         np.testing.assert_array_equal(image, drawing.image)
