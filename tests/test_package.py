@@ -29,14 +29,16 @@ def test_importing_the_package_is_light_and_has_no_side_effect():
 
 
 def test_loading_models_needs_neither_torch_nor_tensorflow_and_starts_no_device():
+    # Importing either fails here, as where they are not installed: what takes them along only
+    # where they are (tensorboardX) is not our need.
     code = (
-        "import sys, maskformer_jax; maskformer_jax.load_pretrained\n"
+        "import sys; sys.modules.update(torch=None, tensorflow=None)\n"
+        "import maskformer_jax; maskformer_jax.load_pretrained\n"
         "import maskformer_jax.training.loop\n"
         "from jax._src import xla_bridge\n"
-        "print(xla_bridge.backends_are_initialized(), 'torch' in sys.modules, "
-        "'tensorflow' in sys.modules)"
+        "print(xla_bridge.backends_are_initialized())"
     )
-    assert output_of(code) == "False False False"
+    assert output_of(code) == "False"
 
 
 def output_of(code: str) -> str:
