@@ -85,8 +85,9 @@ def train_batches(
 ) -> TrainBatches:
     """The batches for the updates `start_step`, `start_step` + 1, ...
 
-    Every epoch is a new permutation of the whole data set, and batches go on across its end. Of
-    the elements of a global batch, process p of n gets p, p + n, p + 2n, ...
+    Every epoch is a new permutation of the whole data set, and batches go on across its end.
+    Process p of n gets the p-th of n equal blocks of the global batch, so that the rows stand in
+    the same order whatever n is (dropout draws by row).
 
     Args:
         config: `data`, `train.batch_size` and `train.seed` are used.
@@ -113,15 +114,13 @@ def train_batches(
     source = open_source(data, data.train_split, load_dataset_info(data.dataset))
     _prepare_process()
     batches = (
-        grain.MapDataset.source(source)
-        .shuffle(seed=seed)
-        .repeat()  # before batching, so that a data set smaller than a batch works too
+        _shuffled(source, seed)
         .seed(seed)
         .random_map(partial(_make_sample, config=data))
+        .batch(local_size, drop_remainder=True, batch_fn=_stack)
         # Only now, after everything random: each process draws for its own elements what one
         # process alone would have drawn for them.
         [process_index::process_count]
-        .batch(local_size, drop_remainder=True, batch_fn=_stack)
         [start_step:]
     )  # fmt: skip
     # Batching before this makes the order independent of the number of workers.
@@ -134,6 +133,23 @@ def train_batches(
             worker_init_fn=_init_worker,
         )
     return TrainBatches(stream)
+
+
+def batch_image_ids(config: Config, step: int) -> list[str]:
+    """Which images the global batch of the update after `step` updates holds, row by row.
+
+    Raises:
+        UserError: as `train_batches`.
+    """
+    data, size = config.data, config.train.batch_size
+    source = open_source(data, data.train_split, load_dataset_info(data.dataset))
+    order = _shuffled(range(len(source)), config.train.seed)
+    return [source[order[row]].image_id for row in range(step * size, (step + 1) * size)]
+
+
+def _shuffled(source: Sequence[Any] | Source, seed: int) -> grain.MapDataset:
+    # Repeated before batching, so that a data set smaller than a batch works too.
+    return grain.MapDataset.source(source).shuffle(seed=seed).repeat()
 
 
 def _make_sample(example: Example, rng: np.random.Generator, *, config: DataConfig) -> Batch:
@@ -164,8 +180,10 @@ def _prepare_process() -> None:
 def _init_worker(worker_index: int, worker_count: int) -> None:
     del worker_index, worker_count
     _prepare_process()
-    # Ctrl-C reaches the whole group; the parent handles it and ends its workers.
+    # Ctrl-C and a scheduler's SIGTERM reach the whole group; the parent handles them and ends its
+    # workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

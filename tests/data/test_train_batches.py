@@ -10,7 +10,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from maskformer_jax.data.pipeline import train_batches
+from maskformer_jax.data.pipeline import batch_image_ids, train_batches
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import Batch
 
@@ -87,8 +87,15 @@ def test_processes_share_the_global_batch(make_config):
     shares = [take(config, 3, process_index=p, process_count=2) for p in range(2)]
     for step, batch in enumerate(whole):
         for field, array in enumerate(batch[:5]):
-            together = np.stack([share[step][field] for share in shares], axis=1)
-            np.testing.assert_array_equal(together.reshape(array.shape), array)
+            together = np.concatenate([share[step][field] for share in shares])
+            np.testing.assert_array_equal(together, array)
+
+
+def test_image_ids_of_a_step(make_config, tmp_path, write):
+    config = plain_config(make_config, tmp_path, write, size=10)
+    for step, batch in enumerate(take(config, 6)):  # more than an epoch
+        shown = [str(value) for value in batch.image[:, 0, 0, 0] // 10]
+        assert batch_image_ids(config, step) == shown
 
 
 def plain_config(make_config, tmp_path, write, *, size):
