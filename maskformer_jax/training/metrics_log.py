@@ -1,10 +1,9 @@
 """Numbers of a run, for machines (`metrics.jsonl`) and for TensorBoard."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
-
-from tensorboardX import SummaryWriter
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -25,7 +24,7 @@ class MetricsLog:
         workdir.mkdir(parents=True, exist_ok=True)
         _drop_after(self._path, resume_step)
         self._file = self._path.open("a")
-        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
+        self._events = _open_events(workdir / "tensorboard", first_step=resume_step + 1)
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -58,6 +57,20 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return lines
+
+
+def _open_events(folder: Path, *, first_step: int) -> Any:
+    # Where PyTorch is installed, tensorboardX imports it, for seconds and without a need. None
+    # stands for a module that cannot be imported, which it takes in its stride.
+    absent = "torch" not in sys.modules
+    if absent:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if absent:
+            del sys.modules["torch"]
+    return SummaryWriter(str(folder), purge_step=first_step)
 
 
 def _drop_after(path: Path, step: int) -> None:
