@@ -20,28 +20,36 @@ LOGITS = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32) * 4
 MASKS = np.random.default_rng(1).random((3, 4, 5)) < 0.3
 
 
-def test_focal_and_dice_published() -> None:
-    x, t = (COMPONENTS[f"loss/functions/{name}"] for name in "xt")
-    with jax.enable_x64(True):
-        masks = jnp.asarray(t[:, None] > 0)
-        focal = sigmoid_focal_loss(jnp.asarray(x)[:, None], masks).mean((-2, -1))
-        dice = dice_loss(jnp.asarray(x)[:, None], masks)
-        focal, dice = jax.device_get((focal, dice))
-    for ours, name in ((focal, "focal"), (dice, "dice")):
-        expected = COMPONENTS[f"loss/functions/{name}"]
-        np.testing.assert_allclose(ours, expected[:3], rtol=1e-12)
-        np.testing.assert_allclose(ours.sum() / 2.5, expected[3], rtol=1e-12)
+PRECISIONS = pytest.mark.parametrize(
+    ("dtype", "bound"), [("float32", 1e-6), ("float64", 1e-12)], ids=["float32", "float64"]
+)
 
 
-def test_focal_and_dice_of_pairs_published() -> None:
+@PRECISIONS
+def test_focal_and_dice_published(dtype: str, bound: float) -> None:
     x, t = (COMPONENTS[f"loss/functions/{name}"] for name in "xt")
-    with jax.enable_x64(True):
-        logits, masks = jnp.asarray(x)[:, None, None], jnp.asarray(t > 0)[None, :, None]
+    with jax.enable_x64(dtype == "float64"):
+        logits, masks = jnp.asarray(x, dtype)[:, None], jnp.asarray(t > 0)[:, None]
         focal = sigmoid_focal_loss(logits, masks).mean((-2, -1))
         dice = dice_loss(logits, masks)
         focal, dice = jax.device_get((focal, dice))
-    np.testing.assert_allclose(focal, COMPONENTS["loss/functions/focal_pairs"], rtol=1e-12)
-    np.testing.assert_allclose(dice, COMPONENTS["loss/functions/dice_pairs"], rtol=1e-12)
+    for ours, name in ((focal, "focal"), (dice, "dice")):
+        expected = COMPONENTS[f"loss/functions/{name}"]
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours, expected[:3], rtol=bound)
+        np.testing.assert_allclose(ours.sum() / 2.5, expected[3], rtol=bound)
+
+
+@PRECISIONS
+def test_focal_and_dice_of_pairs_published(dtype: str, bound: float) -> None:
+    x, t = (COMPONENTS[f"loss/functions/{name}"] for name in "xt")
+    with jax.enable_x64(dtype == "float64"):
+        logits, masks = jnp.asarray(x, dtype)[:, None, None], jnp.asarray(t > 0)[None, :, None]
+        focal = sigmoid_focal_loss(logits, masks).mean((-2, -1))
+        dice = dice_loss(logits, masks)
+        focal, dice = jax.device_get((focal, dice))
+    np.testing.assert_allclose(focal, COMPONENTS["loss/functions/focal_pairs"], rtol=bound)
+    np.testing.assert_allclose(dice, COMPONENTS["loss/functions/dice_pairs"], rtol=bound)
 
 
 def test_worked_numbers() -> None:
@@ -120,14 +128,16 @@ def test_cross_entropy_finite_at_large_logits() -> None:
     np.testing.assert_array_equal(gradient, [[0, 0], [0.5, -0.5]])
 
 
-def test_pixel_cross_entropy_published() -> None:
+@PRECISIONS
+def test_pixel_cross_entropy_published(dtype: str, bound: float) -> None:
     labels = COMPONENTS["loss/per_pixel/labels"]
     label_map = np.where(labels == 255, -1, labels)[:, None]  # one row of pixels
     assert (label_map < 0).any()
-    with jax.enable_x64(True):
-        maps = jnp.asarray(COMPONENTS["loss/per_pixel/logits"])[:, :, None]
+    with jax.enable_x64(dtype == "float64"):
+        maps = jnp.asarray(COMPONENTS["loss/per_pixel/logits"], dtype)[:, :, None]
         loss = pixel_cross_entropy(maps, jnp.asarray(label_map))
-    np.testing.assert_allclose(loss, COMPONENTS["loss/per_pixel/loss"], rtol=1e-12)
+    assert loss.dtype == dtype
+    np.testing.assert_allclose(loss, COMPONENTS["loss/per_pixel/loss"], rtol=bound)
 
 
 def test_pixel_cross_entropy_of_nothing_is_zero() -> None:

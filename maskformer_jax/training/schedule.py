@@ -20,7 +20,7 @@ def make_schedule(config: OptimConfig, *, num_steps: int) -> optax.Schedule:
 
     def warmup(step: Array) -> Array:
         if config.warmup_steps == 0:
-            return jnp.float32(1.0)
+            return jnp.ones(())
         alpha = jnp.minimum(step / config.warmup_steps, 1.0)
         return config.warmup_factor * (1.0 - alpha) + alpha
 
@@ -29,8 +29,9 @@ def make_schedule(config: OptimConfig, *, num_steps: int) -> optax.Schedule:
         return warmup(step) * remaining**config.poly_power
 
     def multistep(step: Array) -> Array:
-        passed = sum((step >= milestone).astype(jnp.float32) for milestone in config.milestones)
-        return warmup(step) * config.decay ** jnp.float32(passed)
+        passed = (step >= jnp.asarray(config.milestones, float)).sum()
+        return warmup(step) * jnp.power(jnp.asarray(config.decay, float), passed)
 
     chosen = {"poly": poly, "multistep": multistep}[config.schedule]
-    return lambda step: chosen(jnp.asarray(step))
+    # Dividing integers would give float32 even where float64 is on.
+    return lambda step: chosen(jnp.asarray(step).astype(float))

@@ -31,7 +31,7 @@ RECIPES = {
 }
 
 
-def nest(prefix: str) -> dict:
+def nest(prefix: str, dtype: str = "float32") -> dict:
     """The toy model's tensors as a tree; its GroupNorm `gn` is named as ours are."""
     tree: dict = {}
     for name in META["adamw/resnet"]["names"]:
@@ -39,29 +39,35 @@ def nest(prefix: str) -> dict:
         node = tree
         for part in path:
             node = node.setdefault(part, {})
-        node[leaf] = jnp.asarray(COMPONENTS[f"{prefix}/{name}"], jnp.float32)
+        node[leaf] = jnp.asarray(COMPONENTS[f"{prefix}/{name}"], dtype)
     return tree
 
 
 @pytest.mark.parametrize("kind", ["resnet", "swin"])
-def test_five_updates_equal_the_official_optimizer(kind: str) -> None:
+@pytest.mark.parametrize(("dtype", "bound"), [("float32", 2e-7), ("float64", 1e-12)])
+def test_five_updates_equal_the_official_optimizer(kind: str, dtype: str, bound: float) -> None:
+    # float32 rounds a parameter of size 1 by 6e-8, some 6e-4 of the largest update.
     config = Config(optim=RECIPES[kind], train=TrainConfig(num_steps=10))
-    params = nest(f"adamw/{kind}/start")
-    optimizer = make_optimizer(config, params)
-    state = optimizer.init(params)
-    update = jax.jit(optimizer.update)
-    for step in range(5):
-        updates, state = update(nest(f"adamw/{kind}/grad{step}"), state, params)
-        before, params = params, optax.apply_updates(params, updates)
-        expected = nest(f"adamw/{kind}/after{step}")
-        # float32 rounds a parameter of size 1 by 6e-8, some 6e-4 of the largest update.
-        jax.tree.map(
-            lambda ours, official: np.testing.assert_allclose(ours, official, rtol=2e-7, atol=2e-7),
-            params,
-            expected,
-        )
-        if step:
-            assert not np.array_equal(before["head"]["weight"], params["head"]["weight"])
+    with jax.enable_x64(dtype == "float64"):
+        params = nest(f"adamw/{kind}/start", dtype)
+        optimizer = make_optimizer(config, params)
+        state = optimizer.init(params)
+        update = jax.jit(optimizer.update)
+        for step in range(5):
+            grads = nest(f"adamw/{kind}/grad{step}", dtype)
+            norm = COMPONENTS[f"adamw/{kind}/grad_norms"][step]
+            np.testing.assert_allclose(optax.tree.norm(grads), norm, rtol=bound)
+            updates, state = update(grads, state, params)
+            before, params = params, optax.apply_updates(params, updates)
+            for ours, official in zip(
+                jax.tree.leaves(params),
+                jax.tree.leaves(nest(f"adamw/{kind}/after{step}", dtype)),
+                strict=True,
+            ):
+                assert ours.dtype == dtype
+                np.testing.assert_allclose(ours, official, rtol=bound, atol=bound)
+            if step:
+                assert not np.array_equal(before["head"]["weight"], params["head"]["weight"])
 
 
 @pytest.mark.parametrize("kind", ["resnet", "swin"])

@@ -16,7 +16,8 @@ CONFIGS = sorted(key.removeprefix("lr/") for key in META if key.startswith("lr/"
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_learning_rates_equal_the_official_schedulers(name: str) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_learning_rates_equal_the_official_schedulers(name: str, dtype: str) -> None:
     meta = META[f"lr/{name}"]
     config = OptimConfig(
         learning_rate=meta["base_lr"],
@@ -25,9 +26,15 @@ def test_learning_rates_equal_the_official_schedulers(name: str) -> None:
         warmup_steps=meta["warmup_iters"],
         warmup_factor=meta["warmup_factor"],
     )
-    factor = jax.jit(make_schedule(config, num_steps=meta["max_iter"]))
-    steps = COMPONENTS[f"lr/{name}/steps"]
-    rates = [config.learning_rate * float(factor(step)) for step in steps]
-    # float32 cannot hold 1 - t/T better than 6e-8, which a rate near zero feels most.
-    expected = COMPONENTS[f"lr/{name}/values"]
-    np.testing.assert_allclose(rates, expected, rtol=1e-6, atol=1e-7 * config.learning_rate)
+    with jax.enable_x64(dtype == "float64"):
+        factor = jax.vmap(make_schedule(config, num_steps=meta["max_iter"]))
+        factors = np.asarray(factor(COMPONENTS[f"lr/{name}/steps"].astype(np.int32)))
+    assert factors.dtype == dtype
+    # No precision holds 1 - t/T better than its rounding, which a rate near zero feels most.
+    relative, absolute = (1e-6, 1e-7) if dtype == "float32" else (1e-12, 1e-15)
+    np.testing.assert_allclose(
+        config.learning_rate * factors.astype(float),
+        COMPONENTS[f"lr/{name}/values"],
+        rtol=relative,
+        atol=absolute * config.learning_rate,
+    )
