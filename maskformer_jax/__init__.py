@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from maskformer_jax.config_io import load_config
     from maskformer_jax.errors import UserError
     from maskformer_jax.models.build import build_model
-    from maskformer_jax.postprocess import semantic_inference
+    from maskformer_jax.postprocess import (
+        instance_inference,
+        panoptic_inference,
+        semantic_inference,
+    )
     from maskformer_jax.pretrained import (
         Loaded,
         Result,
@@ -31,9 +35,11 @@ __all__ = [
     "UserError",
     "build_model",
     "create_model",
+    "instance_inference",
     "list_models",
     "load_config",
     "load_pretrained",
+    "panoptic_inference",
     "semantic_inference",
 ]
 
@@ -46,9 +52,11 @@ _MODULES = {
     "UserError": "errors",
     "build_model": "models.build",
     "create_model": "pretrained",
+    "instance_inference": "postprocess",
     "list_models": "pretrained",
     "load_config": "config_io",
     "load_pretrained": "pretrained",
+    "panoptic_inference": "postprocess",
     "semantic_inference": "postprocess",
 }
 

@@ -117,3 +117,4 @@ def names_of(*, heads: tuple[str, ...]) -> tuple[str, ...]:
 WITH_CLASSES = names_of(heads=("mask_classification",))
 WITH_QUERIES = names_of(heads=("mask_classification", "per_pixel_plus"))
 PER_PIXEL = names_of(heads=("per_pixel", "per_pixel_plus"))
+PANOPTIC = tuple(case.name for case in CASES if case.panoptic)

@@ -4,6 +4,7 @@ See the golden README for the measurements behind the bounds and for what they c
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import golden_weights
@@ -11,11 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_cases import WITH_CLASSES, WITH_QUERIES, Case, for_cases
+from golden_cases import PANOPTIC, WITH_CLASSES, WITH_QUERIES, Case, for_cases
 
 from maskformer_jax.convert import official, readers
 from maskformer_jax.models.build import build_model
-from maskformer_jax.postprocess import per_pixel_inference, semantic_inference
+from maskformer_jax.postprocess import (
+    panoptic_inference,
+    per_pixel_inference,
+    semantic_inference,
+)
 from maskformer_jax.resize import pad_bottom_right, padded_size
 from maskformer_jax.types import Predictions
 
@@ -180,6 +185,31 @@ def test_semantic_inference(forward, case, golden, name):
     differs = scores.argmax(0) != expected
     assert differs.sum() <= 3
     assert (golden[f"{name}/sem_seg_gap"][differs] < 1e-3).all()
+
+
+@for_cases(*PANOPTIC)
+def test_panoptic_inference(forward, case, golden):
+    predictions = forward["A"].predictions
+    expected = golden["A/panoptic/0/seg"]
+    infer = jax.jit(
+        functools.partial(
+            panoptic_inference,
+            is_thing=np.arange(133) < 80,
+            padded_size=golden["A/image"].shape[:2],
+            image_size=golden["A/image"].shape[:2],
+            output_size=expected.shape,
+        )
+    )
+    for i, (score, overlap) in enumerate(golden["A/panoptic/thresholds"]):
+        found = infer(
+            jnp.asarray(predictions.class_logits[-1, 0]),
+            jnp.asarray(predictions.mask_logits[-1, 0]),
+            object_mask_threshold=jnp.float32(score),
+            overlap_threshold=jnp.float32(overlap),
+        )
+        table = np.stack([found.is_thing, found.label], axis=1)[np.asarray(found.valid)]
+        np.testing.assert_array_equal(table, golden[f"A/panoptic/{i}/segments"][:, 1:])
+        assert (np.asarray(found.id_map) != golden[f"A/panoptic/{i}/seg"]).sum() <= 3
 
 
 @for_cases("maskformer_R50", "maskformer_swin_tiny", "maskformer_panoptic_R50")

@@ -1,5 +1,6 @@
-"""Semantic inference: published numbers and the order of resizes."""
+"""Semantic inference: published numbers, the order of resizes, and bands."""
 
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -7,10 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.postprocess import per_pixel_inference, semantic_inference
+from maskformer_jax.postprocess import (
+    per_pixel_inference,
+    per_pixel_labels,
+    semantic_inference,
+    semantic_labels,
+)
 from maskformer_jax.resize import resize_bilinear
 
-COMPONENTS = np.load(Path(__file__).parent / "golden" / "components.npz")
+COMPONENTS = np.load(Path(__file__).parents[1] / "golden" / "components.npz")
 RNG = np.random.default_rng(0)
 CLASS_LOGITS = jnp.asarray(RNG.normal(size=(3, 5)), jnp.float32)
 MASK_LOGITS = jnp.asarray(RNG.normal(size=(3, 6, 8)) * 3, jnp.float32)
@@ -62,9 +68,9 @@ def test_order_of_resizes(resize_before_inference: bool) -> None:
     expected = np.einsum("qk,qhw->khw", weights, 1 / (1 + np.exp(-np.stack(masks))))
     if not resize_before_inference:
         expected = np.stack([sample(score, (40, 37)) for score in expected])
-    ours = semantic_inference(
-        CLASS_LOGITS, MASK_LOGITS, **SIZES, resize_before_inference=resize_before_inference
-    )
+    ours = jax.jit(
+        partial(semantic_inference, **SIZES, resize_before_inference=resize_before_inference)
+    )(CLASS_LOGITS, MASK_LOGITS)
     np.testing.assert_allclose(ours, expected, atol=2e-6)
 
 
@@ -89,4 +95,40 @@ def test_bfloat16_logits_give_float32_scores() -> None:
 def test_per_pixel_scores_are_the_logits_enlarged_four_times_then_cropped() -> None:
     scores = per_pixel_inference(MASK_LOGITS, image_size=(22, 29), output_size=(40, 37))
     enlarged = resize_bilinear(MASK_LOGITS, (24, 32))[:, :22, :29]
-    np.testing.assert_array_equal(scores, resize_bilinear(enlarged, (40, 37)))
+    np.testing.assert_allclose(scores, resize_bilinear(enlarged, (40, 37)), atol=2e-6)
+
+
+@pytest.mark.parametrize("resize_before_inference", [False, True])
+@pytest.mark.parametrize("rows_per_band", [None, 7])
+def test_labels_of_bands_are_the_argmax_of_all_scores(
+    resize_before_inference: bool, rows_per_band: int | None
+) -> None:
+    options = {**SIZES, "resize_before_inference": resize_before_inference}
+    scores = jax.jit(partial(semantic_inference, **options))(CLASS_LOGITS, MASK_LOGITS)
+    options["rows_per_band"] = rows_per_band
+    labels = jax.jit(partial(semantic_labels, **options))(CLASS_LOGITS, MASK_LOGITS)
+    assert labels.dtype == jnp.int32
+    np.testing.assert_array_equal(labels, scores.argmax(0))
+
+
+def test_per_pixel_labels_of_bands_are_the_argmax_of_all_scores() -> None:
+    sizes = {"image_size": (22, 29), "output_size": (40, 17)}
+    scores = jax.jit(partial(per_pixel_inference, **sizes))(MASK_LOGITS)
+    labels = jax.jit(partial(per_pixel_labels, **sizes, rows_per_band=1))(MASK_LOGITS)
+    np.testing.assert_array_equal(labels, scores.argmax(0))
+
+
+def test_no_array_of_a_band_is_as_large_as_a_stack_of_score_maps() -> None:
+    def labels(class_logits: jax.Array, mask_logits: jax.Array) -> jax.Array:
+        return semantic_labels(
+            class_logits,
+            mask_logits,
+            padded_size=(64, 96),
+            image_size=(64, 96),
+            output_size=(512, 768),
+            rows_per_band=16,
+        )
+
+    classes, masks = jnp.zeros((20, 51)), jnp.zeros((20, 16, 24))
+    memory = jax.jit(labels).lower(classes, masks).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 0.2 * 50 * 512 * 768 * 4

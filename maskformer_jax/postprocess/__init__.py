@@ -1,0 +1,21 @@
+"""From predictions to segmentations (paper section 3.4, arXiv 2107.06278): pure, jit and vmap."""
+
+from maskformer_jax.postprocess.instances import Instances, instance_inference
+from maskformer_jax.postprocess.panoptic import PanopticSegmentation, panoptic_inference
+from maskformer_jax.postprocess.semantic import (
+    per_pixel_inference,
+    per_pixel_labels,
+    semantic_inference,
+    semantic_labels,
+)
+
+__all__ = [
+    "Instances",
+    "PanopticSegmentation",
+    "instance_inference",
+    "panoptic_inference",
+    "per_pixel_inference",
+    "per_pixel_labels",
+    "semantic_inference",
+    "semantic_labels",
+]

@@ -1,0 +1,78 @@
+"""Instance inference: the most confident (query, class) pairs, each with its own mask."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float
+
+from maskformer_jax.postprocess.rows import join_bands, map_bands
+from maskformer_jax.postprocess.semantic import output_masks
+from maskformer_jax.resize import Size
+
+
+class Instances(NamedTuple):
+    """Masks that may overlap, the most probable class first."""
+
+    masks: Array  # bool [n, H, W]
+    label: Array  # int32 [n], class 0..K-1
+    score: Array  # float32 [n], class probability times mean mask probability inside the mask
+    valid: Array  # bool [n], False where the class is stuff or the mask is empty
+
+
+def instance_inference(
+    class_logits: Float[Array, "q classes"],
+    mask_logits: Float[Array, "q h w"],
+    is_thing: Bool[Array | np.ndarray, " k"],
+    *,
+    padded_size: Size,
+    image_size: Size,
+    output_size: Size,
+    max_instances: int = 100,
+    rows_per_band: int | None = None,
+) -> Instances:
+    """Find instances as Mask2Former does with a MaskFormer's predictions (arXiv 2112.01527).
+
+    The `max_instances` largest of all query x class probabilities are taken, so a query can give
+    several instances of different classes. Those of stuff classes then drop out.
+
+    Args:
+        class_logits: of one image and the last decoder layer, no-object last.
+        mask_logits: before the sigmoid, covering the padded input.
+        is_thing: which of the K classes are things.
+        padded_size: of the input after padding.
+        image_size: of the input before padding.
+        output_size: usually that of the original image.
+        max_instances: n, at most Q times K.
+        rows_per_band: output rows that are computed at once; by default as memory suggests.
+    """
+    dtype = jnp.promote_types(mask_logits.dtype, jnp.float32)
+    num_classes = class_logits.shape[1] - 1
+    probabilities = jax.nn.softmax(class_logits.astype(dtype), axis=-1)[:, :-1]
+    number = min(max_instances, probabilities.size)
+    class_score, pair = jax.lax.top_k(probabilities.ravel(), number)
+    query, label = pair // num_classes, (pair % num_classes).astype(jnp.int32)
+    masks = output_masks(
+        mask_logits[query], padded_size=padded_size, image_size=image_size, output_size=output_size
+    )
+
+    def one_band(rows: Array, counts: Array) -> tuple[Array, Array, Array]:
+        logits = masks(rows)
+        inside = (logits > 0) & counts[:, None]
+        total = jnp.where(inside, jax.nn.sigmoid(logits), 0).sum(axis=(1, 2))
+        return inside, total, inside.sum(axis=(1, 2), dtype=jnp.int32)
+
+    inside, total, area = map_bands(
+        one_band, output_size=output_size, channels=number, rows_per_band=rows_per_band
+    )
+    area = area.sum(axis=0)
+    # The small number only keeps an empty mask from dividing by zero.
+    mask_score = total.sum(axis=0) / (area.astype(dtype) + 1e-6)
+    return Instances(
+        masks=join_bands(inside, output_size[0]),
+        label=label,
+        score=class_score * mask_score,
+        valid=jnp.asarray(is_thing)[label] & (area > 0),
+    )
