@@ -105,7 +105,7 @@ def load_pretrained(
 
     Args:
         path: A workdir of ours or one checkpoint in it, or a published `.pkl` (or its tensors in
-            an `.npz`).
+            a `.pth`, `.safetensors` or `.npz`).
         name: The recipe that the checkpoint belongs to, one of `list_models()`.
         config: The recipe itself, in place of `name`. Our own checkpoints need neither.
 

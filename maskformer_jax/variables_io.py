@@ -12,7 +12,7 @@ from maskformer_jax.convert.official import to_variables
 from maskformer_jax.convert.readers import read_tensors
 from maskformer_jax.errors import UserError
 
-PUBLISHED_SUFFIXES = (".pkl", ".npz")
+PUBLISHED_SUFFIXES = (".pkl", ".pth", ".safetensors", ".npz")
 
 
 def read_variables(path: Path, template: Any) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def read_variables(path: Path, template: Any) -> dict[str, Any]:
 
     Args:
         path: A workdir of ours or one checkpoint in it, or a published `.pkl` (or its tensors in
-            an `.npz`).
+            a `.pth`, `.safetensors` or `.npz`).
         template: Their shapes, as `jax.eval_shape(model.init, key, images)` gives them.
 
     Raises:
