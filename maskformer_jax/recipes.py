@@ -74,11 +74,9 @@ def use_per_pixel_baseline(config: Config, *, plus_queries: int = 0) -> None:
 
 def ade20k_150(crop: int = 512) -> Config:
     """ADE20K SceneParse150 for 160k steps, with square crops (paper section 4.1)."""
-    config = _semantic(crop, crop_size=(crop, crop), max_size=4 * crop)
-    config.data.dataset = "ade20k-150"
-    config.data.root = "datasets/ADEChallengeData2016"
+    config = _scale_jitter(crop, crop_size=(crop, crop), max_size=4 * crop)
+    _use_data(config, "ade20k-150", "datasets/ADEChallengeData2016", num_segments=150)
     config.data.train_split, config.data.eval_split = "training", "validation"
-    config.data.num_segments = 150
     config.eval.tta = _scales(crop, max_size=7 * crop)
     config.train.num_steps = 160_000
     return config
@@ -86,22 +84,19 @@ def ade20k_150(crop: int = 512) -> Config:
 
 def ade20k_full_847() -> Config:
     """ADE20K-Full, images shrunk to a shorter side of 512, for 200k steps."""
-    config = _semantic(512, crop_size=(512, 512), max_size=2048)
-    config.data.dataset = "ade20k-full-847"
-    config.data.root = "datasets/ADE20K_2021_17_01"
+    config = _scale_jitter(512, crop_size=(512, 512), max_size=2048)
+    # Far more segments than occur in one crop; slots cost memory.
+    _use_data(config, "ade20k-full-847", "datasets/ADE20K_2021_17_01", num_segments=256)
     config.data.train_split, config.data.eval_split = "training", "validation"
-    config.data.num_segments = 256  # far more than occur in one crop; slots cost memory
     config.train.num_steps = 200_000
     return config
 
 
 def coco_stuff_10k_171() -> Config:
     """COCO-Stuff-10K for 60k steps of 32 images; the scale jitter ends at 1.5."""
-    config = _semantic(640, crop_size=(640, 640), max_size=2560, largest_tenths=15)
-    config.data.dataset = "coco-stuff-10k-171"
-    config.data.root = "datasets/coco_stuff_10k"
-    config.data.train_split, config.data.eval_split = "train", "test"
-    config.data.num_segments = 171
+    config = _scale_jitter(640, crop_size=(640, 640), max_size=2560, largest_tenths=15)
+    _use_data(config, "coco-stuff-10k-171", "datasets/coco_stuff_10k", num_segments=171)
+    config.data.eval_split = "test"
     config.eval.tta = _scales(640, max_size=4480)
     config.train.num_steps = 60_000
     config.train.batch_size = 32
@@ -110,10 +105,8 @@ def coco_stuff_10k_171() -> Config:
 
 def cityscapes_19() -> Config:
     """Cityscapes with crops of half the image's height and width for 90k steps."""
-    config = _semantic(1024, crop_size=(512, 1024), max_size=4096)
-    config.data.dataset = "cityscapes-19"
-    config.data.root = "datasets/cityscapes"
-    config.data.num_segments = 19
+    config = _scale_jitter(1024, crop_size=(512, 1024), max_size=4096)
+    _use_data(config, "cityscapes-19", "datasets/cityscapes", num_segments=19)
     config.eval.max_size = 2048
     config.eval.tta = _scales(1024, max_size=4096)
     config.train.num_steps = 90_000
@@ -122,11 +115,9 @@ def cityscapes_19() -> Config:
 
 def mapillary_vistas_65() -> Config:
     """Mapillary Vistas, the longer side at 2048 for evaluation, for 300k steps."""
-    config = _semantic(2048, crop_size=(1280, 1280), max_size=8192)
-    config.data.dataset = "mapillary-vistas-65"
-    config.data.root = "datasets/mapillary_vistas"
+    config = _scale_jitter(2048, crop_size=(1280, 1280), max_size=8192)
+    _use_data(config, "mapillary-vistas-65", "datasets/mapillary_vistas", num_segments=65)
     config.data.train_split, config.data.eval_split = "training", "validation"
-    config.data.num_segments = 65
     config.eval.max_size = 2048
     config.train.num_steps = 300_000
     return config
@@ -134,11 +125,10 @@ def mapillary_vistas_65() -> Config:
 
 def ade20k_panoptic() -> Config:
     """ADE20K panoptic segmentation for 720k steps (appendix)."""
-    config = _semantic(640, crop_size=(640, 640), max_size=2560)
-    config.data.dataset = "ade20k-panoptic"
-    config.data.root = "datasets/ADEChallengeData2016"
-    config.data.mapper = "panoptic"
+    config = _scale_jitter(640, crop_size=(640, 640), max_size=2560)
+    _use_data(config, "ade20k-panoptic", "datasets/ADEChallengeData2016", num_segments=256)
     config.data.train_split, config.data.eval_split = "training", "validation"
+    config.data.mapper = "panoptic"
     config.train.num_steps = 720_000
     _make_panoptic(config, object_mask_threshold=0.7)
     return config
@@ -149,8 +139,6 @@ def coco_panoptic() -> Config:
     config = Config(
         model=ModelConfig(size_divisibility=0),
         data=DataConfig(
-            dataset="coco-panoptic",
-            root="datasets/coco",
             mapper="coco_panoptic",
             train_split="train2017",
             eval_split="val2017",
@@ -170,6 +158,8 @@ def coco_panoptic() -> Config:
         train=TrainConfig(num_steps=554_400, batch_size=64),
         eval=EvalConfig(short_edge=800, max_size=1333),
     )
+    # Instances are segments too, so there are more of them than classes.
+    _use_data(config, "coco-panoptic", "datasets/coco", num_segments=256)
     _make_panoptic(config, object_mask_threshold=0.8)
     return config
 
@@ -185,7 +175,7 @@ def semantic_augment(
     )
 
 
-def _semantic(base: int, *, crop_size: Size, max_size: int, largest_tenths: int = 20) -> Config:
+def _scale_jitter(base: int, *, crop_size: Size, max_size: int, largest_tenths: int = 20) -> Config:
     """What all recipes with scale jitter around one size share."""
     augment = semantic_augment(
         base, crop_size=crop_size, max_size=max_size, largest_tenths=largest_tenths
@@ -195,6 +185,11 @@ def _semantic(base: int, *, crop_size: Size, max_size: int, largest_tenths: int 
     )
 
 
+def _use_data(config: Config, dataset: str, root: str, *, num_segments: int) -> None:
+    config.data.dataset, config.data.root = dataset, root
+    config.data.num_segments = num_segments
+
+
 def _scales(base: int, *, max_size: int) -> TTAConfig:
     """The published scales: 0.5, 0.75, ... and 1.75 times the usual size."""
     edges = tuple(base * quarters // 4 for quarters in range(2, 8))
@@ -202,7 +197,6 @@ def _scales(base: int, *, max_size: int) -> TTAConfig:
 
 
 def _make_panoptic(config: Config, *, object_mask_threshold: float) -> None:
-    config.data.num_segments = 256  # instances, so more than there are classes
     config.train.eval_every = config.train.num_steps  # at the end only
     config.eval.task = "panoptic"
     config.eval.resize_before_inference = True

@@ -1,6 +1,7 @@
 """From a configuration to modules: the only place in `models` that knows the config."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -37,30 +38,24 @@ def build_model(config: ModelConfig, *, num_classes: int) -> MaskFormer | PerPix
         config.size_divisibility >= 0, "model.size_divisibility", config.size_divisibility, ">= 0"
     )
     dtype = jnp.bfloat16 if config.compute_dtype == "bfloat16" else jnp.float32
-    backbone = build_backbone(config.backbone, dtype=dtype)
-    pixel_decoder = build_pixel_decoder(config.pixel_decoder, dtype=dtype)
+    common: dict[str, Any] = {
+        "backbone": build_backbone(config.backbone, dtype=dtype),
+        "pixel_decoder": build_pixel_decoder(config.pixel_decoder, dtype=dtype),
+        "pixel_mean": config.pixel_mean,
+        "pixel_std": config.pixel_std,
+        "size_divisibility": config.size_divisibility,
+    }
     if config.head == "per_pixel":
-        return PerPixelBaseline(
-            backbone=backbone,
-            pixel_decoder=pixel_decoder,
-            num_classes=num_classes,
-            pixel_mean=config.pixel_mean,
-            pixel_std=config.pixel_std,
-            size_divisibility=config.size_divisibility,
-        )
+        return PerPixelBaseline(**common, num_classes=num_classes)
     decoder, with_classes = config.transformer_decoder, config.head == "mask_classification"
     return (MaskFormer if with_classes else PerPixelBaselinePlus)(
-        backbone=backbone,
-        pixel_decoder=pixel_decoder,
+        **common,
         transformer_decoder=build_transformer_decoder(
             decoder if with_classes else dataclasses.replace(decoder, num_queries=num_classes),
             num_classes=num_classes if with_classes else None,
             mask_dim=config.pixel_decoder.mask_dim,
             dtype=dtype,
         ),
-        pixel_mean=config.pixel_mean,
-        pixel_std=config.pixel_std,
-        size_divisibility=config.size_divisibility,
     )
 
 
@@ -83,16 +78,7 @@ def build_backbone(
         dilations,
         "at least 1 each, and 1 for depths below 50",
     )
-    return ResNet(
-        depth=config.depth,
-        width=config.width,
-        stem=config.stem,
-        stride_in_1x1=config.stride_in_1x1,
-        norm=config.norm,
-        res5_dilations=dilations,
-        freeze_at=config.freeze_at,
-        dtype=dtype,
-    )
+    return ResNet(**_settings(config), dtype=dtype)
 
 
 def _build_swin(config: SwinConfig, *, dtype: DTypeLike) -> Swin:
@@ -111,14 +97,7 @@ def _build_swin(config: SwinConfig, *, dtype: DTypeLike) -> Swin:
         config.num_heads,
         f"divisors of the widths of the stages, {widths}",
     )
-    return Swin(
-        embed_dim=config.embed_dim,
-        depths=config.depths,
-        num_heads=config.num_heads,
-        window=config.window,
-        drop_path=config.drop_path,
-        dtype=dtype,
-    )
+    return Swin(**_settings(config), dtype=dtype)
 
 
 def build_pixel_decoder(
@@ -142,25 +121,10 @@ def build_pixel_decoder(
 
 
 def _build_encoder(config: PixelDecoderConfig, *, dtype: DTypeLike) -> TransformerEncoder:
-    field = "model.pixel_decoder."
-    for name in ("num_layers", "num_heads", "ffn_dim"):
-        _require(getattr(config, name) >= 1, field + name, getattr(config, name), "at least 1")
-    _require(
-        config.conv_dim % config.num_heads == 0,
-        field + "num_heads",
-        config.num_heads,
-        f"a divisor of conv_dim ({config.conv_dim})",
-    )
-    _require(0 <= config.dropout < 1, field + "dropout", config.dropout, "in [0, 1)")
-    return TransformerEncoder(
-        num_layers=config.num_layers,
-        hidden_dim=config.conv_dim,
-        num_heads=config.num_heads,
-        ffn_dim=config.ffn_dim,
-        dropout=config.dropout,
-        pre_norm=config.pre_norm,
-        dtype=dtype,
-    )
+    _check_layers(config, "model.pixel_decoder.", width="conv_dim")
+    settings = _settings(config)
+    del settings["mask_dim"]
+    return TransformerEncoder(hidden_dim=settings.pop("conv_dim"), **settings, dtype=dtype)
 
 
 def build_transformer_decoder(
@@ -175,29 +139,34 @@ def build_transformer_decoder(
     Without `num_classes` it predicts masks only.
     """
     field = "model.transformer_decoder."
-    for name in ("num_queries", "num_layers", "hidden_dim", "num_heads", "ffn_dim"):
+    _require(config.num_queries >= 1, field + "num_queries", config.num_queries, "at least 1")
+    _check_layers(config, field, width="hidden_dim")
+    return TransformerDecoder(
+        num_classes=num_classes, mask_dim=mask_dim, **_settings(config), dtype=dtype
+    )
+
+
+def _check_layers(
+    config: PixelDecoderConfig | TransformerDecoderConfig, field: str, *, width: str
+) -> None:
+    """Check what transformer encoder and decoder have in common."""
+    for name in ("num_layers", "num_heads", "ffn_dim", width):
         _require(getattr(config, name) >= 1, field + name, getattr(config, name), "at least 1")
+    value = getattr(config, width)
     _require(
-        config.hidden_dim % 4 == 0 and config.hidden_dim % config.num_heads == 0,
-        field + "hidden_dim",
-        config.hidden_dim,
+        value % 4 == 0 and value % config.num_heads == 0,
+        field + width,
+        value,
         f"a multiple of 4 and of num_heads ({config.num_heads})",
     )
     _require(0 <= config.dropout < 1, field + "dropout", config.dropout, "in [0, 1)")
-    return TransformerDecoder(
-        num_classes=num_classes,
-        num_queries=config.num_queries,
-        num_layers=config.num_layers,
-        hidden_dim=config.hidden_dim,
-        num_heads=config.num_heads,
-        ffn_dim=config.ffn_dim,
-        mask_dim=mask_dim,
-        dropout=config.dropout,
-        pre_norm=config.pre_norm,
-        deep_supervision=config.deep_supervision,
-        enforce_input_proj=config.enforce_input_proj,
-        dtype=dtype,
-    )
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """The fields of a config, which its module has as attributes of the same names."""
+    settings = {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+    settings.pop("type", None)
+    return settings
 
 
 def _require(holds: bool, field: str, value: object, wanted: str) -> None:

@@ -1,43 +1,28 @@
 """The paper's baselines, which classify each pixel by itself (paper section 4.1)."""
 
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, UInt8
 
 from maskformer_jax.models.initializers import msra_fill
-from maskformer_jax.models.input import prepare_images
 from maskformer_jax.models.layers import conv
 from maskformer_jax.models.maskformer import MaskFormer
+from maskformer_jax.models.pixel_level import Images, ImageValid, PixelLevelModule
 from maskformer_jax.types import Predictions
 
 
-class PerPixelBaseline(nn.Module):
+class PerPixelBaseline(PixelLevelModule, kw_only=True):
     """Backbone, pixel decoder and a 1x1 convolution to one score map for each class.
 
-    Attributes:
-        backbone: normalised images [B,H,W,3] to "res2" .. "res5".
-        pixel_decoder: these features to a PixelDecoderOutput.
+    Attributes, besides those of PixelLevelModule:
         num_classes: K.
-        pixel_mean: subtracted from the images, RGB, 0..255.
-        pixel_std: by which the difference is divided.
-        size_divisibility: images are padded to a multiple of it; 0: not at all.
     """
 
-    backbone: nn.Module
-    pixel_decoder: nn.Module
     num_classes: int
-    pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     size_divisibility: int = 0
 
     @nn.compact
     def __call__(
-        self,
-        images: UInt8[Array | np.ndarray, "b h w 3"] | Float[Array | np.ndarray, "b h w 3"],
-        image_valid: Bool[Array | np.ndarray, "b h w"] | None = None,
-        *,
-        train: bool = False,
+        self, images: Images, image_valid: ImageValid = None, *, train: bool = False
     ) -> Predictions:
         """Predict the logit of every class at every pixel of a quarter of the padded size.
 
@@ -49,14 +34,7 @@ class PerPixelBaseline(nn.Module):
         Returns:
             `mask_logits` [1,B,K,h,w], float32; no `class_logits`.
         """
-        x = prepare_images(
-            images,
-            image_valid,
-            mean=self.pixel_mean,
-            std=self.pixel_std,
-            size_divisibility=self.size_divisibility,
-        )
-        decoded = self.pixel_decoder(self.backbone(x, train=train), train=train)
+        decoded = self.embed_pixels(images, image_valid, train=train)
         logits = conv(
             self.num_classes,
             1,

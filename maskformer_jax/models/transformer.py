@@ -1,6 +1,9 @@
 """Transformer layers (DETR, arXiv 2005.12872, section 3.2 and appendix A.3)."""
 
 import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +17,12 @@ from maskformer_jax.models.initializers import (
     glorot_uniform,
     linear_bias,
     packed_glorot_uniform,
+    xavier_fill,
 )
-from maskformer_jax.models.layers import layer_norm
+from maskformer_jax.models.layers import conv, layer_norm
 
 BiasInits = tuple[Initializer, Initializer]
+Layer = TypeVar("Layer", bound="TransformerLayer")
 
 
 def share_biases(key: Array, *, hidden_dim: int, ffn_dim: int) -> BiasInits:
@@ -96,8 +101,8 @@ class FeedForward(nn.Module):
         )(x)
 
 
-class TransformerEncoderLayer(nn.Module):
-    """Self-attention among the tokens of a map, feed-forward.
+class TransformerLayer(nn.Module):
+    """What encoder and decoder layers share: their settings, and how a layer is made of branches.
 
     Positions are added to what attention compares (queries and keys), never to the values.
 
@@ -116,6 +121,39 @@ class TransformerEncoderLayer(nn.Module):
     pre_norm: bool = False
     bias_inits: BiasInits | None = None
     dtype: DTypeLike = jnp.float32
+
+    def _add_branch(
+        self, x: Array, branch: Callable[[Array], Array], *, norm: str, train: bool
+    ) -> Array:
+        normalise = layer_norm(norm)
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        if self.pre_norm:
+            return x + drop(branch(normalise(x)))
+        return normalise(x + drop(branch(x)))
+
+    def _attend(self, name: str, q: Array, k: Array, v: Array, *, train: bool) -> Array:
+        module = attention(
+            num_heads=self.num_heads,
+            dropout=self.dropout,
+            train=train,
+            dtype=self.dtype,
+            name=name,
+        )
+        return attend(module, q, k, v)
+
+    def _feed_forward(self, x: Array, *, train: bool) -> Array:
+        module = FeedForward(
+            self.ffn_dim,
+            dropout=self.dropout,
+            bias_inits=self.bias_inits,
+            dtype=self.dtype,
+            name="ffn",
+        )
+        return module(x, train=train)
+
+
+class TransformerEncoderLayer(TransformerLayer):
+    """Self-attention among the tokens of a map, feed-forward."""
 
     @nn.compact
     def __call__(
@@ -128,51 +166,16 @@ class TransformerEncoderLayer(nn.Module):
         """Update the tokens once."""
 
         def attend_to_tokens(x: Array) -> Array:
-            module = attention(
-                num_heads=self.num_heads,
-                dropout=self.dropout,
-                train=train,
-                dtype=self.dtype,
-                name="self_attention",
-            )
-            return attend(module, x + position, x + position, x)
+            place = x + position
+            return self._attend("self_attention", place, place, x, train=train)
 
-        def feed_forward(x: Array) -> Array:
-            return FeedForward(
-                self.ffn_dim,
-                dropout=self.dropout,
-                bias_inits=self.bias_inits,
-                dtype=self.dtype,
-                name="ffn",
-            )(x, train=train)
-
-        for i, branch in enumerate((attend_to_tokens, feed_forward), start=1):
-            norm = layer_norm(f"norm{i}")
-            drop = nn.Dropout(self.dropout, deterministic=not train)
-            x = x + drop(branch(norm(x))) if self.pre_norm else norm(x + drop(branch(x)))
-        return x
+        feed_forward = partial(self._feed_forward, train=train)
+        x = self._add_branch(x, attend_to_tokens, norm="norm1", train=train)
+        return self._add_branch(x, feed_forward, norm="norm2", train=train)
 
 
-class TransformerDecoderLayer(nn.Module):
-    """Self-attention among the queries, cross-attention to the memory, feed-forward.
-
-    Positions are added to what attention compares (queries and keys), never to the values.
-
-    Attributes:
-        num_heads: attention heads.
-        ffn_dim: inner width of the feed-forward part.
-        dropout: rate on attention probabilities and on each branch, in training.
-        pre_norm: normalise the input of each branch rather than the sum after it.
-        bias_inits: see FeedForward.
-        dtype: of the computation; norms, softmax and residual sums are float32.
-    """
-
-    num_heads: int = 8
-    ffn_dim: int = 2048
-    dropout: float = 0.1
-    pre_norm: bool = False
-    bias_inits: BiasInits | None = None
-    dtype: DTypeLike = jnp.float32
+class TransformerDecoderLayer(TransformerLayer):
+    """Self-attention among the queries, cross-attention to the memory, feed-forward."""
 
     @nn.compact
     def __call__(
@@ -191,35 +194,63 @@ class TransformerDecoderLayer(nn.Module):
             return self._attend("self_attention", place, place, x, train=train)
 
         def attend_to_memory(x: Array) -> Array:
-            return self._attend(
-                "cross_attention",
-                x + query_position,
-                memory + memory_position,
-                memory,
-                train=train,
-            )
+            place, key = x + query_position, memory + memory_position
+            return self._attend("cross_attention", place, key, memory, train=train)
 
-        def feed_forward(x: Array) -> Array:
-            return FeedForward(
-                self.ffn_dim,
-                dropout=self.dropout,
-                bias_inits=self.bias_inits,
-                dtype=self.dtype,
-                name="ffn",
-            )(x, train=train)
+        feed_forward = partial(self._feed_forward, train=train)
+        x = self._add_branch(x, attend_to_queries, norm="norm1", train=train)
+        x = self._add_branch(x, attend_to_memory, norm="norm2", train=train)
+        return self._add_branch(x, feed_forward, norm="norm3", train=train)
 
-        for i, branch in enumerate((attend_to_queries, attend_to_memory, feed_forward), start=1):
-            norm = layer_norm(f"norm{i}")
-            drop = nn.Dropout(self.dropout, deterministic=not train)
-            x = x + drop(branch(norm(x))) if self.pre_norm else norm(x + drop(branch(x)))
-        return x
 
-    def _attend(self, name: str, q: Array, k: Array, v: Array, *, train: bool) -> Array:
-        module = attention(
-            num_heads=self.num_heads,
-            dropout=self.dropout,
-            train=train,
+class TransformerStack(nn.Module):
+    """What the encoder and the decoder share: the settings of their layers and what comes first.
+
+    Attributes:
+        num_layers: transformer layers.
+        hidden_dim: width, a multiple of 4 and of num_heads.
+        num_heads: attention heads.
+        ffn_dim: inner width of the feed-forward parts.
+        dropout: rate in training.
+        pre_norm: see TransformerLayer.
+        dtype: of the computation; norms and softmax are float32.
+    """
+
+    num_layers: int = 6
+    hidden_dim: int = 256
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    dropout: float = 0.1
+    pre_norm: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    def _project(self, feature: Array) -> Array:
+        """Bring a map to the width of the layers."""
+        return conv(
+            self.hidden_dim,
+            1,
+            use_bias=True,
+            kernel_init=xavier_fill,
             dtype=self.dtype,
-            name=name,
-        )
-        return attend(module, q, k, v)
+            name="input_proj",
+        )(feature)
+
+    def _layers(self, layer: type[Layer]) -> list[Layer]:
+        """Make the layers; all start with the same feed-forward biases."""
+        bias_inits = None
+        if self.is_initializing():
+            bias_inits = share_biases(
+                self.make_rng("params"), hidden_dim=self.hidden_dim, ffn_dim=self.ffn_dim
+            )
+        return [
+            layer(
+                num_heads=self.num_heads,
+                ffn_dim=self.ffn_dim,
+                dropout=self.dropout,
+                pre_norm=self.pre_norm,
+                bias_inits=bias_inits,
+                dtype=self.dtype,
+                name=f"layer_{i}",
+            )
+            for i in range(self.num_layers)
+        ]

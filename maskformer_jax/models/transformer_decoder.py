@@ -2,47 +2,33 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from maskformer_jax.models.initializers import xavier_fill
-from maskformer_jax.models.layers import MLP, conv, head_dense, layer_norm
+from maskformer_jax.models.layers import MLP, head_dense, layer_norm
 from maskformer_jax.models.position_encoding import encode_positions
-from maskformer_jax.models.transformer import TransformerDecoderLayer, share_biases
+from maskformer_jax.models.transformer import TransformerDecoderLayer, TransformerStack
 from maskformer_jax.types import Predictions
 
 
-class TransformerDecoder(nn.Module):
+class TransformerDecoder(TransformerStack, kw_only=True):
     """The transformer module and the segmentation heads.
 
-    Attributes:
+    Heads and predictions are float32.
+
+    Attributes, besides those of TransformerStack:
         num_classes: K, without no-object; None: predict masks only, without classes.
         num_queries: Q.
-        num_layers: transformer layers.
-        hidden_dim: width, a multiple of 4 and of num_heads.
-        num_heads: attention heads.
-        ffn_dim: inner width of the feed-forward parts.
         mask_dim: width of the per-pixel embeddings it is combined with.
-        dropout: rate in training.
-        pre_norm: see TransformerDecoderLayer.
         deep_supervision: predict after every layer (L = num_layers), else after the last (L = 1).
             The parameters are the same, so a clone without it serves inference.
         enforce_input_proj: project the input even where its width is hidden_dim already.
-        dtype: of the computation; norms, softmax, heads and predictions are float32.
     """
 
     num_classes: int | None
     num_queries: int = 100
-    num_layers: int = 6
-    hidden_dim: int = 256
-    num_heads: int = 8
-    ffn_dim: int = 2048
     mask_dim: int = 256
-    dropout: float = 0.1
-    pre_norm: bool = False
     deep_supervision: bool = True
     enforce_input_proj: bool = False
-    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -77,42 +63,21 @@ class TransformerDecoder(nn.Module):
         batch, height, width, channels = context.shape
         position = encode_positions(height, width, dim=self.hidden_dim)
         if channels != self.hidden_dim or self.enforce_input_proj:
-            context = conv(
-                self.hidden_dim,
-                1,
-                use_bias=True,
-                kernel_init=xavier_fill,
-                dtype=self.dtype,
-                name="input_proj",
-            )(context)
+            context = self._project(context)
         memory = context.reshape(batch, height * width, self.hidden_dim)
         query_embed = self.param(
             "query_embed", nn.initializers.normal(1.0), (self.num_queries, self.hidden_dim)
         )
-        bias_inits = None
-        if self.is_initializing():
-            bias_inits = share_biases(
-                self.make_rng("params"), hidden_dim=self.hidden_dim, ffn_dim=self.ffn_dim
-            )
-
         x = jnp.zeros((batch, self.num_queries, self.hidden_dim), jnp.float32)
+        query_position = jnp.broadcast_to(query_embed[None], x.shape)
+        memory_position = jnp.broadcast_to(position.reshape(1, *memory.shape[1:]), memory.shape)
         outputs = []
-        for i in range(self.num_layers):
-            x = TransformerDecoderLayer(
-                num_heads=self.num_heads,
-                ffn_dim=self.ffn_dim,
-                dropout=self.dropout,
-                pre_norm=self.pre_norm,
-                bias_inits=bias_inits,
-                dtype=self.dtype,
-                name=f"layer_{i}",
-            )(
+        for layer in self._layers(TransformerDecoderLayer):
+            x = layer(
                 x,
                 memory,
-                query_position=jnp.broadcast_to(query_embed[None], x.shape),
-                memory_position=jnp.broadcast_to(
-                    position.reshape(1, *memory.shape[1:]), memory.shape
-                ),
+                query_position=query_position,
+                memory_position=memory_position,
                 train=train,
             )
             outputs.append(x)

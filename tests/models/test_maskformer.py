@@ -55,7 +55,9 @@ class Echo(nn.Module):
 
 
 def preprocess(images, image_valid=None, **settings):
-    model = MaskFormer(Echo(), Echo(), Echo(), **settings)
+    model = MaskFormer(
+        backbone=Echo(), pixel_decoder=Echo(), transformer_decoder=Echo(), **settings
+    )
     return np.asarray(model.apply({}, images, image_valid).mask_logits)
 
 
