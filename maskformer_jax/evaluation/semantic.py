@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64, Integer
 from tabulate import tabulate
 
 from maskformer_jax.categories import Category
+from maskformer_jax.evaluation.text import format_percent, format_summary
 
 
 class ClassScores(NamedTuple):
@@ -60,19 +61,7 @@ class SemanticMetric:
         Raises:
             ValueError: the sizes differ or a value is out of range. Nothing is counted then.
         """
-        if prediction.shape != label_map.shape:
-            raise ValueError(
-                f"the prediction is {prediction.shape}, but the label map is {label_map.shape}"
-            )
-        if prediction.size == 0:
-            return
-        _check_range("prediction", prediction, lowest=0, highest=self.num_classes - 1)
-        _check_range("label map", label_map, lowest=-1, highest=self.num_classes - 1)
-        width = self.num_classes + 1
-        truth = label_map.astype(np.int64)
-        truth[truth < 0] = self.num_classes
-        pairs = prediction.astype(np.int64) * width + truth
-        self.confusion += np.bincount(pairs.ravel(), minlength=width**2).reshape(width, width)
+        self.confusion += count_pairs(prediction, label_map, num_classes=self.num_classes)
 
     def merge(self, other: "SemanticMetric") -> None:
         """Add the counts of `other`, as if its images had been added here."""
@@ -125,6 +114,32 @@ class SemanticMetric:
         return {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
+def count_pairs(
+    prediction: Integer[np.ndarray, "h w"],
+    label_map: Integer[np.ndarray, "label_h label_w"],
+    *,
+    num_classes: int,
+) -> Int64[np.ndarray, "k_plus_1 k_plus_1"]:
+    """The confusion matrix of one image, laid out as in `SemanticMetric`.
+
+    Raises:
+        ValueError: the sizes differ or a value is out of range.
+    """
+    if prediction.shape != label_map.shape:
+        raise ValueError(
+            f"the prediction is {prediction.shape}, but the label map is {label_map.shape}"
+        )
+    width = num_classes + 1
+    if prediction.size == 0:
+        return np.zeros((width, width), np.int64)
+    _check_range("prediction", prediction, lowest=0, highest=num_classes - 1)
+    _check_range("label map", label_map, lowest=-1, highest=num_classes - 1)
+    truth = label_map.astype(np.int64)
+    truth[truth < 0] = num_classes
+    pairs = prediction.astype(np.int64) * width + truth
+    return np.bincount(pairs.ravel(), minlength=width**2).reshape(width, width)
+
+
 def format_semantic_table(metric: SemanticMetric, categories: Sequence[Category]) -> str:
     """The per-class scores and the summary as text, for people.
 
@@ -135,7 +150,12 @@ def format_semantic_table(metric: SemanticMetric, categories: Sequence[Category]
     scores = metric.per_class()
     total = max(int(scores.pixels.sum()), 1)
     rows = [
-        (category.name, _cell(iou), _cell(accuracy), f"{100 * pixels / total:.2f}")
+        (
+            category.name,
+            format_percent(iou),
+            format_percent(accuracy),
+            f"{100 * pixels / total:.2f}",
+        )
         for category, iou, accuracy, pixels in zip(
             categories, scores.iou, scores.accuracy, scores.pixels, strict=True
         )
@@ -146,19 +166,7 @@ def format_semantic_table(metric: SemanticMetric, categories: Sequence[Category]
         colalign=("left", "right", "right", "right"),
         disable_numparse=True,
     )
-    summary = metric.compute()
-    overall = tabulate(
-        [[_cell(value) for value in summary.values()]],
-        headers=tuple(summary),
-        colalign=("right",) * len(summary),
-        disable_numparse=True,
-    )
-    return f"{classes}\n\n{overall}"
-
-
-def _cell(value: float) -> str:
-    """Percentages as papers print them, with a dash for what does not exist."""
-    return "-" if np.isnan(value) else f"{value:.2f}"
+    return f"{classes}\n\n{format_summary(metric.compute())}"
 
 
 def _percent(
