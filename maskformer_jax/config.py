@@ -154,6 +154,8 @@ class OptimConfig:
     decay: float = 0.1
     warmup_steps: int = 0
     warmup_factor: float = 1.0
+    ema_decay: float = 0.0  # above 0: a moving average of the parameters is evaluated and saved
+    skip_nonfinite: int = 0  # updates in a row left out for a non-finite gradient; 0: stop at once
 
 
 @dataclass(slots=True, kw_only=True)

@@ -31,6 +31,8 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "optim.b2": (0, 0.999999, "at least 0 and below 1"),
     "optim.warmup_steps": (0, _INFINITY, "0 (no warm-up) or more"),
     "optim.warmup_factor": (0, 1, "0..1"),
+    "optim.ema_decay": (0, 0.999999, "0 (no average) or more, and below 1"),
+    "optim.skip_nonfinite": (0, _INFINITY, "0 (stop at the first) or more"),
     "eval.object_mask_threshold": (0, 1, "0..1"),
     "eval.overlap_threshold": (0, 1, "0..1"),
 }

@@ -1,7 +1,8 @@
 """Saving and resuming a run: model, optimizer state, position in the data, config.
 
 The data is a pure function of (seed, step), so its position is the step number. Items are
-written apart so that evaluation need not read the optimizer state.
+written apart so that evaluation need not read the optimizer state. `model` holds what is
+evaluated: with `optim.ema_decay` the averaged parameters, and those being trained lie in `raw`.
 """
 
 from pathlib import Path
@@ -61,13 +62,15 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return
-        items = ocp.args.Composite(
-            model=ocp.args.StandardSave(model_variables(state)),
-            opt=ocp.args.StandardSave(state.opt_state),
-            meta=ocp.args.JsonSave({"step": step, "config": to_json(config)}),
-        )
+        items = {
+            "model": ocp.args.StandardSave(model_variables(state)),
+            "opt": ocp.args.StandardSave(state.opt_state),
+            "meta": ocp.args.JsonSave({"step": step, "config": to_json(config)}),
+        }
+        if state.ema_params is not None:
+            items["raw"] = ocp.args.StandardSave(state.params)
         numbers = None if metrics is None else {k: float(v) for k, v in metrics.items()}
-        self._manager.save(step, args=items, metrics=numbers)
+        self._manager.save(step, args=ocp.args.Composite(**items), metrics=numbers)
 
     def restore(self, template: TrainState) -> TrainState | None:
         """The newest state that can be read; None where there is no checkpoint yet.
@@ -121,5 +124,15 @@ def _best_metric(metrics: dict[str, Any]) -> float:
 def _read(folder: Path, template: TrainState) -> TrainState:
     model = restore_item(folder / "model", model_variables(template))
     opt_state = restore_item(folder / "opt", template.opt_state)
-    step = jax.device_put(jax.numpy.int32(int(folder.name)), template.step.sharding)
-    return TrainState(step, model["params"], model.get("constants", {}), opt_state)
+    params = average = model["params"]
+    if (folder / "raw").is_dir():
+        params = restore_item(folder / "raw", template.params)
+    elif template.ema_params is not None:  # the average starts here
+        average = jax.tree.map(jax.numpy.copy, params)
+    return TrainState(
+        step=jax.device_put(jax.numpy.int32(int(folder.name)), template.step.sharding),
+        params=params,
+        constants=model.get("constants", {}),
+        opt_state=opt_state,
+        ema_params=None if template.ema_params is None else average,
+    )

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from flax import linen as nn
 
 from maskformer_jax.config import Config
@@ -49,7 +50,7 @@ class Training:
         self.optimizer = make_optimizer(config, jax.eval_shape(init)["params"])
 
         def fresh() -> TrainState:
-            return new_state(init(), self.optimizer)
+            return new_state(init(), self.optimizer, with_average=config.optim.ema_decay > 0)
 
         abstract = jax.eval_shape(fresh)
         self.shardings = state_shardings(abstract, self.mesh)
@@ -158,11 +159,15 @@ def _fetch_finite(pending: list[tuple[int, dict[str, Any]]]) -> dict[str, float]
     """Brings the metrics of the steps since the last call to the host; returns the newest.
 
     Raises:
-        UserError: a loss or gradient norm is not finite; names the first such step.
+        UserError: a loss or gradient norm is not finite and the update was made all the same; names
+            the first such step.
     """
     fetched = jax.device_get(pending)
     pending.clear()
     for step, metrics in fetched:
+        if metrics.get("update_skipped"):
+            logging.warning("step %d: the gradient is not finite; this update is left out", step)
+            continue
         for name in ("loss", "grad_norm"):
             if not np.isfinite(metrics[name]):
                 raise UserError(

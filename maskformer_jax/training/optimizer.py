@@ -77,14 +77,19 @@ def make_optimizer(config: Config, params: Any) -> optax.GradientTransformation:
     """The published optimizer for these parameters (arrays or abstract).
 
     Order: clip the full gradient, Adam moments, weight decay and learning rate by group, schedule.
+    With `optim.skip_nonfinite` n, an update that is not finite leaves parameters and moments as
+    they are, up to n times in a row.
     """
     optim = config.optim
     freeze_at = getattr(config.model.backbone, "freeze_at", 0)  # ResNets have it
     groups = parameter_groups(params, optim, freeze_at=freeze_at)
     factor = make_schedule(optim, num_steps=config.train.num_steps)
-    return optax.chain(
+    optimizer = optax.chain(
         clip_by_full_norm(optim.clip_norm),
         optax.scale_by_adam(b1=optim.b1, b2=optim.b2, eps=optim.eps),
         apply_groups(groups),
         optax.scale_by_schedule(lambda step: -factor(step)),
     )
+    if optim.skip_nonfinite:
+        optimizer = optax.apply_if_finite(optimizer, max_consecutive_errors=optim.skip_nonfinite)
+    return optimizer

@@ -27,7 +27,10 @@ def load_backbone(config: Config, state: TrainState) -> TrainState:
         variables,
     )
     replaced = {name: {**collections[name], "backbone": tree} for name, tree in placed.items()}
-    return state._replace(**replaced)
+    state = state._replace(**replaced)
+    if state.ema_params is None:
+        return state
+    return state._replace(ema_params=jax.tree.map(jax.numpy.copy, state.params))
 
 
 def _read_backbone(config: Config, template: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class TrainState(NamedTuple):
     params: Any
     constants: Any  # frozen batch-norm statistics; empty where the model has none
     opt_state: Any
+    ema_params: Any = None  # moving average of the parameters, with optim.ema_decay above 0
 
 
 def initialiser(model: nn.Module, config: Config) -> Callable[[], Any]:
@@ -31,18 +32,26 @@ def initialiser(model: nn.Module, config: Config) -> Callable[[], Any]:
     return init
 
 
-def new_state(variables: Any, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step."""
+def new_state(
+    variables: Any, optimizer: optax.GradientTransformation, *, with_average: bool = False
+) -> TrainState:
+    """The state before the first step. The average of the parameters, if any, starts from them."""
     params = variables["params"]
     return TrainState(
         step=jnp.int32(0),
         params=params,
         constants=variables.get("constants", {}),
         opt_state=optimizer.init(params),
+        # Copied, since the buffers of a state are given away and none may be given away twice.
+        ema_params=jax.tree.map(jnp.copy, params) if with_average else None,
     )
 
 
 def model_variables(state: TrainState) -> dict[str, Any]:
-    """What the model is applied to, as `model.init` gives it: without empty collections."""
-    collections = {"params": state.params, "constants": state.constants}
+    """What the model is applied to, as `model.init` gives it: without empty collections.
+
+    The parameters are the averaged ones where the state has them.
+    """
+    params = state.params if state.ema_params is None else state.ema_params
+    collections = {"params": params, "constants": state.constants}
     return {name: tree for name, tree in collections.items() if tree}

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import optax
 from flax import linen as nn
+from jax import numpy as jnp
 from jax.sharding import Mesh
 
 from maskformer_jax.config import Config
@@ -55,10 +56,19 @@ def make_train_step(
     """The compiled step. It consumes the state it is given (its buffers are donated).
 
     The metrics are float32 scalars: the weighted loss terms, their sum `loss`, `grad_norm` (before
-    clipping) and `learning_rate` (of the head).
+    clipping) and `learning_rate` (of the head). With `optim.skip_nonfinite` there are besides
+    `update_skipped`, 1 where this step changed nothing but the step number since its gradient was
+    not finite, and `skipped_updates`, how many steps of the run did so. When more in a row are not
+    finite than the option allows, the update is made and `update_skipped` is 0.
     """
     loss_function = make_loss_function(model, config, num_classes=num_classes, mesh=mesh)
     factor = make_schedule(config.optim, num_steps=config.train.num_steps)
+
+    def updates_made(state: TrainState) -> Any:
+        """The steps that moved the parameters: the schedule counts these."""
+        if not config.optim.skip_nonfinite:
+            return state.step
+        return state.step - state.opt_state.total_notfinite
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         dropout = jax.random.fold_in(jax.random.key(config.train.seed), state.step)
@@ -69,10 +79,25 @@ def make_train_step(
             "loss": total,
             **terms,
             "grad_norm": optax.tree.norm(grads),
-            "learning_rate": config.optim.learning_rate * factor(state.step),
+            "learning_rate": config.optim.learning_rate * factor(updates_made(state)),
         }
         params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, state.constants, opt_state), metrics
+        skipped = jnp.bool_(False)
+        if config.optim.skip_nonfinite:
+            skipped = (opt_state.notfinite_count > 0) & (
+                opt_state.notfinite_count <= config.optim.skip_nonfinite
+            )
+            metrics["update_skipped"] = skipped.astype(jnp.float32)
+            metrics["skipped_updates"] = opt_state.total_notfinite.astype(jnp.float32)
+        average = state.ema_params
+        if average is not None:
+            rest = 1 - config.optim.ema_decay
+            average = jax.tree.map(
+                lambda mean, new: jnp.where(skipped, mean, mean + rest * (new - mean)),
+                average,
+                params,
+            )
+        return TrainState(state.step + 1, params, state.constants, opt_state, average), metrics
 
     return jax.jit(
         train_step,
