@@ -59,13 +59,15 @@ class TransformerDecoderConfig:
     """N learned queries attending to one feature map."""
 
     num_queries: int = 100
-    num_layers: int = 6
+    num_layers: int = 6  # 0: the heads read the learned queries themselves
     hidden_dim: int = 256
     num_heads: int = 8
     ffn_dim: int = 2048
     dropout: float = 0.1
     pre_norm: bool = False
     deep_supervision: bool = True
+    share_heads: bool = True  # one pair of heads for all layers; False: each layer its own
+    self_attention: bool = True  # among the queries; the paper's table VIII is also without
     enforce_input_proj: bool = False  # project the input even where its width is hidden_dim
 
 

@@ -140,17 +140,23 @@ def build_transformer_decoder(
     """
     field = "model.transformer_decoder."
     _require(config.num_queries >= 1, field + "num_queries", config.num_queries, "at least 1")
-    _check_layers(config, field, width="hidden_dim")
+    _check_layers(config, field, width="hidden_dim", least=0)
     return TransformerDecoder(
         num_classes=num_classes, mask_dim=mask_dim, **_settings(config), dtype=dtype
     )
 
 
 def _check_layers(
-    config: PixelDecoderConfig | TransformerDecoderConfig, field: str, *, width: str
+    config: PixelDecoderConfig | TransformerDecoderConfig,
+    field: str,
+    *,
+    width: str,
+    least: int = 1,
 ) -> None:
     """Check what transformer encoder and decoder have in common."""
-    for name in ("num_layers", "num_heads", "ffn_dim", width):
+    layers = config.num_layers
+    _require(layers >= least, field + "num_layers", layers, f"at least {least}")
+    for name in ("num_heads", "ffn_dim", width):
         _require(getattr(config, name) >= 1, field + name, getattr(config, name), "at least 1")
     value = getattr(config, width)
     _require(

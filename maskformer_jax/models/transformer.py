@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -175,7 +175,13 @@ class TransformerEncoderLayer(TransformerLayer):
 
 
 class TransformerDecoderLayer(TransformerLayer):
-    """Self-attention among the queries, cross-attention to the memory, feed-forward."""
+    """Self-attention among the queries, cross-attention to the memory, feed-forward.
+
+    Attributes, besides those of TransformerLayer:
+        self_attention: whether the queries attend to each other (paper, table VIII).
+    """
+
+    self_attention: bool = True
 
     @nn.compact
     def __call__(
@@ -198,7 +204,8 @@ class TransformerDecoderLayer(TransformerLayer):
             return self._attend("cross_attention", place, key, memory, train=train)
 
         feed_forward = partial(self._feed_forward, train=train)
-        x = self._add_branch(x, attend_to_queries, norm="norm1", train=train)
+        if self.self_attention:
+            x = self._add_branch(x, attend_to_queries, norm="norm1", train=train)
         x = self._add_branch(x, attend_to_memory, norm="norm2", train=train)
         return self._add_branch(x, feed_forward, norm="norm3", train=train)
 
@@ -235,7 +242,7 @@ class TransformerStack(nn.Module):
             name="input_proj",
         )(feature)
 
-    def _layers(self, layer: type[Layer]) -> list[Layer]:
+    def _layers(self, layer: type[Layer], **settings: Any) -> list[Layer]:
         """Make the layers; all start with the same feed-forward biases."""
         bias_inits = None
         if self.is_initializing():
@@ -251,6 +258,7 @@ class TransformerStack(nn.Module):
                 bias_inits=bias_inits,
                 dtype=self.dtype,
                 name=f"layer_{i}",
+                **settings,
             )
             for i in range(self.num_layers)
         ]

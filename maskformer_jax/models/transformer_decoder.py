@@ -1,5 +1,8 @@
 """From learned queries and image features to N pairs of class and mask (paper section 3.4)."""
 
+from collections.abc import Callable
+from functools import partial
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -13,7 +16,9 @@ from maskformer_jax.types import Predictions
 class TransformerDecoder(TransformerStack, kw_only=True):
     """The transformer module and the segmentation heads.
 
-    Heads and predictions are float32.
+    Heads and predictions are float32. Without layers (`num_layers` 0) nothing is asked of the
+    image but its mask features: the heads read the learned queries as they are, L = 1, and there
+    is no input projection and no norm.
 
     Attributes, besides those of TransformerStack:
         num_classes: K, without no-object; None: predict masks only, without classes.
@@ -21,6 +26,11 @@ class TransformerDecoder(TransformerStack, kw_only=True):
         mask_dim: width of the per-pixel embeddings it is combined with.
         deep_supervision: predict after every layer (L = num_layers), else after the last (L = 1).
             The parameters are the same, so a clone without it serves inference.
+        share_heads: one class and one mask head for the outputs of all layers, as published (the
+            end of paper section 3.4). Otherwise each layer has its own, `class_embed_0`, ...; this
+            is no experiment of the paper.
+        self_attention: whether queries attend to each other; the paper's table VIII has six layers
+            without it. The norms of what is left keep their names.
         enforce_input_proj: project the input even where its width is hidden_dim already.
     """
 
@@ -28,6 +38,8 @@ class TransformerDecoder(TransformerStack, kw_only=True):
     num_queries: int = 100
     mask_dim: int = 256
     deep_supervision: bool = True
+    share_heads: bool = True
+    self_attention: bool = True
     enforce_input_proj: bool = False
 
     @nn.compact
@@ -42,12 +54,10 @@ class TransformerDecoder(TransformerStack, kw_only=True):
         outputs = self._decode(context, train=train)  # [L, B, Q, d]
         class_logits = None
         if self.num_classes is not None:
-            class_logits = head_dense(
-                self.num_classes + 1, fan_in=self.hidden_dim, name="class_embed"
-            )(outputs)
-        mask_embed = MLP((self.hidden_dim, self.hidden_dim, self.mask_dim), name="mask_embed")(
-            outputs
-        )
+            head = partial(head_dense, self.num_classes + 1, fan_in=self.hidden_dim)
+            class_logits = self._apply_head(head, outputs, name="class_embed")
+        widths = (self.hidden_dim, self.hidden_dim, self.mask_dim)
+        mask_embed = self._apply_head(partial(MLP, widths), outputs, name="mask_embed")
         mask_logits = jnp.einsum(
             "lbqc,bhwc->lbqhw",
             mask_embed.astype(mask_features.dtype),
@@ -56,23 +66,36 @@ class TransformerDecoder(TransformerStack, kw_only=True):
         )
         return Predictions(class_logits=class_logits, mask_logits=mask_logits)
 
+    def _apply_head(
+        self, make_head: Callable[..., nn.Module], outputs: Float[Array, "l b q d"], *, name: str
+    ) -> Float[Array, "l b q _"]:
+        if self.share_heads:
+            return make_head(name=name)(outputs)
+        # Named after their layers, so that the last keeps its head without deep supervision.
+        first = max(self.num_layers, 1) - len(outputs)
+        heads = [make_head(name=f"{name}_{first + i}") for i in range(len(outputs))]
+        return jnp.stack([head(x) for head, x in zip(heads, outputs, strict=True)])
+
     def _decode(
         self, context: Float[Array, "b h5 w5 c5"], *, train: bool
     ) -> Float[Array, "l b q d"]:
         """Run the layers; one norm, shared by all, is applied to each output handed out."""
         batch, height, width, channels = context.shape
-        position = encode_positions(height, width, dim=self.hidden_dim)
-        if channels != self.hidden_dim or self.enforce_input_proj:
-            context = self._project(context)
-        memory = context.reshape(batch, height * width, self.hidden_dim)
         query_embed = self.param(
             "query_embed", nn.initializers.normal(1.0), (self.num_queries, self.hidden_dim)
         )
+        if not self.num_layers:
+            shape = (1, batch, self.num_queries, self.hidden_dim)
+            return jnp.broadcast_to(query_embed[None, None], shape)
+        if channels != self.hidden_dim or self.enforce_input_proj:
+            context = self._project(context)
+        memory = context.reshape(batch, height * width, self.hidden_dim)
+        position = encode_positions(height, width, dim=self.hidden_dim)
+        memory_position = jnp.broadcast_to(position.reshape(1, *memory.shape[1:]), memory.shape)
         x = jnp.zeros((batch, self.num_queries, self.hidden_dim), jnp.float32)
         query_position = jnp.broadcast_to(query_embed[None], x.shape)
-        memory_position = jnp.broadcast_to(position.reshape(1, *memory.shape[1:]), memory.shape)
         outputs = []
-        for layer in self._layers(TransformerDecoderLayer):
+        for layer in self._layers(TransformerDecoderLayer, self_attention=self.self_attention):
             x = layer(
                 x,
                 memory,

@@ -173,3 +173,48 @@ def test_layer_is_the_published_one(make_variables, pre_norm):
             expected = layer_norm(expected + branch(expected), p[f"norm{i}"])
     actual = jax.jit(layer.apply)(variables, *arguments, **inputs)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_without_layers_the_heads_read_the_queries(make):
+    decoder, variables = make(num_layers=0)
+    params = variables["params"]
+    assert params.keys() == {"query_embed", "class_embed", "mask_embed"}
+    predictions = run(decoder, variables)
+    queries = np.asarray(params["query_embed"])
+    expected = queries @ params["class_embed"]["kernel"] + params["class_embed"]["bias"]
+    assert predictions.class_logits.shape == (1, 2, 5, 4)
+    np.testing.assert_allclose(predictions.class_logits[0, 1], expected, atol=1e-5)
+    np.testing.assert_array_equal(
+        predictions.mask_logits, run(decoder, variables, context=2 * CONTEXT).mask_logits
+    )
+
+
+def test_heads_of_their_own_read_their_layers(make):
+    shared, shared_variables = make()
+    separate, variables = make(share_heads=False)
+    params = dict(shared_variables["params"])
+    heads = {"class_embed": params.pop("class_embed"), "mask_embed": params.pop("mask_embed")}
+    for layer, factor in enumerate((1.0, 2.0)):
+        for name, head in heads.items():
+            last = head if name == "class_embed" else head["layer_2"]
+            scaled = jax.tree.map(lambda x, factor=factor: factor * x, last)
+            whole = scaled if name == "class_embed" else head | {"layer_2": scaled}
+            params[f"{name}_{layer}"] = whole
+    assert jax.tree.structure(params) == jax.tree.structure(variables["params"])
+    one, other = run(shared, shared_variables), run(separate, {"params": params})
+    for ours, theirs in zip(one, other, strict=True):
+        np.testing.assert_allclose(theirs[0], ours[0], atol=1e-5)
+        np.testing.assert_allclose(theirs[1], 2 * ours[1], atol=2e-4)
+    alone = run(separate.clone(deep_supervision=False), {"params": params})
+    np.testing.assert_allclose(alone.class_logits[0], other.class_logits[1], atol=1e-5)
+
+
+def test_without_self_attention_queries_do_not_see_each_other(make):
+    decoder, variables = make(self_attention=False)
+    layer = variables["params"]["layer_1"]
+    assert layer.keys() == {"cross_attention", "ffn", "norm2", "norm3"}
+    changed = dict(variables["params"])
+    changed["query_embed"] = changed["query_embed"].at[0].add(1.0)
+    one, other = run(decoder, variables), run(decoder, {"params": changed})
+    np.testing.assert_allclose(one.class_logits[:, :, 1:], other.class_logits[:, :, 1:], atol=1e-6)
+    assert jnp.abs(one.class_logits - other.class_logits)[:, :, 0].max() > 0.01
