@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the tests: ./run_tests.sh [PYTEST_ARGUMENT...]
 # They run in .venv, which is made where there is none. MASKFORMER_PYTHON names the Python of an
-# environment to use in its place; nothing is installed into that.
+# environment to use in its place; nothing is installed into that. TEST_WORKERS says how many
+# processes run them (each takes up to 6 GB); by default one for each core, four at most.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -11,4 +12,5 @@ if [ -z "${MASKFORMER_PYTHON:-}" ]; then
   MASKFORMER_PYTHON=.venv/bin/python
 fi
 # As a module, so that the working tree is tested even where the package is installed.
-exec "$MASKFORMER_PYTHON" -m pytest "$@"
+exec "$MASKFORMER_PYTHON" -m pytest --numprocesses "${TEST_WORKERS:-auto}" --maxprocesses 4 \
+  --dist loadgroup "$@"

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 # Four devices on one CPU, so that sharding is exercised. Compiling takes most of the time, so the
 # compiler tries less hard (the arithmetic stays what it is) and keeps what it made for later tests.
 FLAGS = {
@@ -20,3 +22,11 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 for flag, value in FLAGS.items():
     if flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{flag}={value}".strip()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares compiled functions goes to the same worker: a golden model, else a file."""
+    for item in items:
+        case = getattr(item, "callspec", None) and item.callspec.params.get("case")
+        group = getattr(case, "name", None) or item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
