@@ -142,7 +142,12 @@ def test_check_data_ends_with_status_1_where_there_are_problems(tmp_path, capsys
 
 def test_list(capsys):
     assert run("list") == 0
-    assert capsys.readouterr().out.split() == list_config_names()
+    _, _, *lines = capsys.readouterr().out.splitlines()
+    rows = {name: cells for name, *cells in map(str.split, lines)}
+    assert list(rows) == list_config_names()
+    small = rows["ade20k-150/maskformer_R50_bs16_160k"]
+    assert " ".join(small) == "41.3 M 52.5 G 512x512 mIoU 44.5 (46.7)"
+    assert rows["shapes/maskformer_R18"][-1] == "-"
 
 
 @pytest.mark.parametrize("argv", [[], ["--help"], ["help"]])

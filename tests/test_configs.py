@@ -4,18 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import pytest
 
 from maskformer_jax.config import Config, ResNetConfig, SwinConfig
-from maskformer_jax.config_check import check_built
 from maskformer_jax.config_io import configs_folder, list_config_names, load_config
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.transforms import PAD_COLOR
-from maskformer_jax.errors import UserError
 from maskformer_jax.losses import FOCAL_ALPHA, FOCAL_GAMMA
-from maskformer_jax.models.build import build_model
 from maskformer_jax.models.resnet import BLOCKS
 from maskformer_jax.recipes import BACKBONES, semantic_augment
 
@@ -368,24 +363,6 @@ def test_the_two_transformers_are_alike(name):
     model = load_config(name).model
     for field in ("num_heads", "ffn_dim", "dropout", "pre_norm"):
         assert getattr(model.pixel_decoder, field) == getattr(model.transformer_decoder, field)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_model_has_the_known_number_of_parameters(name):
-    config = load_config(name)
-    info = load_dataset_info(config.data.dataset)
-    try:
-        check_built(config, "model")
-    except UserError as error:
-        pytest.skip(str(error))
-    model = build_model(config.model, num_classes=info.num_classes)
-    images = jnp.zeros((1, 32, 32, 3), jnp.uint8)
-    variables = jax.eval_shape(model.init, jax.random.key(0), images)
-    count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    if name in PUBLISHED:
-        assert count == PUBLISHED[name]["parameters"]
-    else:
-        assert round(count / 1000) == OWN_PARAMETERS[name]
 
 
 def test_short_edges_are_rounded_down_as_published():

@@ -1,12 +1,41 @@
-"""`list`: the configs that come with the package."""
+"""`list`: the configs that come with the package, and what their models are like."""
 
 from collections.abc import Sequence
 
+from tabulate import tabulate
+
 from maskformer_jax.commands.parser import CommandParser
 from maskformer_jax.config_io import list_config_names
+from maskformer_jax.model_zoo import ModelFacts, read_model_zoo
+
+HEADERS = ("config", "parameters", "multiply-adds", "of an image", "published")
+DESCRIPTION = (
+    "List the configs that come with the package: trained parameters, multiply-adds of the "
+    "inference of one image (height x width), and the published result, in brackets that with "
+    "several scales."
+)
 
 
 def run(argv: Sequence[str]) -> None:
-    """Prints one name a line."""
-    CommandParser("list", "List the configs that come with the package.").read(argv)
-    print("\n".join(list_config_names()))
+    """Prints a table, one line a config."""
+    CommandParser("list", DESCRIPTION).read(argv)
+    zoo = read_model_zoo()
+    rows = [(name, *describe(zoo.get(name))) for name in list_config_names()]
+    align = ("left", "right", "right", "right", "left")
+    print(tabulate(rows, headers=HEADERS, colalign=align, disable_numparse=True))
+
+
+def describe(facts: ModelFacts | None) -> tuple[str, str, str, str]:
+    """The cells of a row behind the name; dashes for what is not known."""
+    if facts is None:
+        return "-", "-", "-", "-"
+    height, width = facts.input_size
+    published = "-" if facts.value is None else f"{facts.metric} {facts.value}"
+    if facts.several_scales is not None:
+        published += f" ({facts.several_scales})"
+    return (
+        f"{facts.parameters / 1e6:.1f} M",
+        f"{facts.multiply_adds / 1e9:.1f} G",
+        f"{height}x{width}",
+        published,
+    )

@@ -1,0 +1,33 @@
+"""Computes the sizes and costs in maskformer_jax/model_zoo.json again; the rest of it stays.
+
+    python -m tools.measure_models
+
+Run it after a change of a recipe's model, or for a new recipe. Takes about a second a recipe.
+"""
+
+import json
+from pathlib import Path
+
+from maskformer_jax.atomic_write import write_atomically
+from maskformer_jax.config_io import list_config_names, load_config
+from maskformer_jax.data.registry import load_dataset_info
+from maskformer_jax.model_cost import measure_cost
+from maskformer_jax.model_zoo import FILE_NAME
+
+FILE = Path(__file__).parent.parent / "maskformer_jax" / FILE_NAME
+
+
+def main() -> None:
+    """Rewrites the file, one line a recipe."""
+    known = json.loads(FILE.read_text()) if FILE.exists() else {}
+    lines = []
+    for name in list_config_names():
+        config = load_config(name)
+        num_classes = load_dataset_info(config.data.dataset).num_classes
+        facts = known.get(name, {}) | measure_cost(config, num_classes=num_classes)._asdict()
+        lines.append(f"{json.dumps(name)}: {json.dumps(facts)}")
+    write_atomically(FILE, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
