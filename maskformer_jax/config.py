@@ -106,8 +106,9 @@ class LossConfig:
 class AugmentConfig:
     """Augmentation of training images.
 
-    The order is that of the fields, but for the mapper "coco_panoptic": there flip comes first,
-    then for a part of the images a resize to `pre_crop_short_edges` and a crop, then the resize.
+    The order is that of the fields, but for the mappers "coco_panoptic" and "instance": there flip
+    comes first, then for a part of the images a resize to `pre_crop_short_edges` and a crop (none
+    where there are no such edges), then the resize; colours come last.
     """
 
     short_edges: tuple[int, ...] = (512,)  # one is drawn for each image
@@ -118,6 +119,9 @@ class AugmentConfig:
     pre_crop_short_edges: tuple[int, ...] = ()  # one is drawn for each image that is cropped
     color: bool = True  # SSD-style brightness, contrast, saturation, hue
     flip: bool = True
+    # Sizes (height, width) to which batches of these two mappers are padded, the smallest that
+    # fits; none: one for each orientation, as large as images get.
+    buckets: tuple[Size, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,9 +130,20 @@ class DataConfig:
 
     dataset: str = ""  # a name from maskformer_jax/data/metadata
     root: str = ""  # its folder
-    format: Literal["folder", "tfds"] = "folder"
-    # How annotations become segments; only "semantic" can be run yet.
-    mapper: Literal["semantic", "panoptic", "coco_panoptic"] = "semantic"
+    # How it is laid out on disk (docs/datasets.md).
+    format: Literal[
+        "folder",
+        "prepared",
+        "cityscapes",
+        "mapillary",
+        "coco_panoptic",
+        "coco_instances",
+        "penn_fudan",
+        "tfds",
+    ] = "folder"
+    # How annotations become segments: "semantic" and "panoptic" from crops of one size,
+    # "coco_panoptic" and "instance" from whole images or crops of varying size.
+    mapper: Literal["semantic", "panoptic", "coco_panoptic", "instance"] = "semantic"
     train_split: str = "train"
     eval_split: str = "val"
     augment: AugmentConfig = field(default_factory=AugmentConfig)

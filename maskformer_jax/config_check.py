@@ -81,10 +81,13 @@ _POSITIVE = (
 # What can be run of the fields that describe more: the published recipes are all there, the parts
 # behind some of them are not. A field that is not listed can be run with any value.
 _BUILT: dict[str, tuple[Any, ...]] = {
-    "data.mapper": ("semantic",),
     "eval.task": ("semantic",),
     "eval.tta.enabled": (False,),
 }
+
+
+# The mappers whose images vary in size, so that batches are padded to one of a few sizes.
+VARYING_MAPPERS = ("coco_panoptic", "instance")
 
 
 def check_config(config: Config) -> None:
@@ -177,14 +180,27 @@ def _augment_problems(config: Config) -> Iterator[str]:
             f"{where}.crop_size must be (least, largest) side where crop_kind is absolute_range, "
             f"not {augment.crop_size!r}"
         )
-    if config.data.mapper == "coco_panoptic":
+    if config.data.mapper in VARYING_MAPPERS:
+        yield from _bucket_problems(augment)
         return
     usual = AugmentConfig()
-    for name in ("crop_kind", "crop_probability", "pre_crop_short_edges"):
+    for name in ("crop_kind", "crop_probability", "pre_crop_short_edges", "buckets"):
         if getattr(augment, name) != getattr(usual, name):
             yield (
                 f"{where}.{name} must be {getattr(usual, name)!r} where config.data.mapper is "
                 f"{config.data.mapper!r}, not {getattr(augment, name)!r}"
+            )
+
+
+def _bucket_problems(augment: AugmentConfig) -> Iterator[str]:
+    long = augment.max_size
+    short = min(max(augment.short_edges, default=0), long)
+    for height, width in ((short, long), (long, short)):
+        fits = any(bucket[0] >= height and bucket[1] >= width for bucket in augment.buckets)
+        if augment.buckets and not fits:
+            yield (
+                f"config.data.augment.buckets must hold one of at least {height} x {width} (height "
+                f"x width), for the largest images of the recipe; they are {augment.buckets!r}"
             )
 
 

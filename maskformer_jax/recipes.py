@@ -87,6 +87,7 @@ def ade20k_full_847() -> Config:
     config = _scale_jitter(512, crop_size=(512, 512), max_size=2048)
     # Far more segments than occur in one crop; slots cost memory.
     _use_data(config, "ade20k-full-847", "datasets/ADE20K_2021_17_01", num_segments=256)
+    config.data.format = "prepared"
     config.data.train_split, config.data.eval_split = "training", "validation"
     config.train.num_steps = 200_000
     return config
@@ -96,6 +97,7 @@ def coco_stuff_10k_171() -> Config:
     """COCO-Stuff-10K for 60k steps of 32 images; the scale jitter ends at 1.5."""
     config = _scale_jitter(640, crop_size=(640, 640), max_size=2560, largest_tenths=15)
     _use_data(config, "coco-stuff-10k-171", "datasets/coco_stuff_10k", num_segments=171)
+    config.data.format = "prepared"
     config.data.eval_split = "test"
     config.eval.tta = _scales(640, max_size=4480)
     config.train.num_steps = 60_000
@@ -107,6 +109,7 @@ def cityscapes_19() -> Config:
     """Cityscapes with crops of half the image's height and width for 90k steps."""
     config = _scale_jitter(1024, crop_size=(512, 1024), max_size=4096)
     _use_data(config, "cityscapes-19", "datasets/cityscapes", num_segments=19)
+    config.data.format = "cityscapes"
     config.eval.max_size = 2048
     config.eval.tta = _scales(1024, max_size=4096)
     config.train.num_steps = 90_000
@@ -117,6 +120,7 @@ def mapillary_vistas_65() -> Config:
     """Mapillary Vistas, the longer side at 2048 for evaluation, for 300k steps."""
     config = _scale_jitter(2048, crop_size=(1280, 1280), max_size=8192)
     _use_data(config, "mapillary-vistas-65", "datasets/mapillary_vistas", num_segments=65)
+    config.data.format = "mapillary"
     config.data.train_split, config.data.eval_split = "training", "validation"
     config.eval.max_size = 2048
     config.train.num_steps = 300_000
@@ -127,6 +131,7 @@ def ade20k_panoptic() -> Config:
     """ADE20K panoptic segmentation for 720k steps (appendix)."""
     config = _scale_jitter(640, crop_size=(640, 640), max_size=2560)
     _use_data(config, "ade20k-panoptic", "datasets/ADEChallengeData2016", num_segments=256)
+    config.data.format = "coco_panoptic"
     config.data.train_split, config.data.eval_split = "training", "validation"
     config.data.mapper = "panoptic"
     config.train.num_steps = 720_000
@@ -160,6 +165,7 @@ def coco_panoptic() -> Config:
     )
     # Instances are segments too, so there are more of them than classes.
     _use_data(config, "coco-panoptic", "datasets/coco", num_segments=256)
+    config.data.format = "coco_panoptic"
     _make_panoptic(config, object_mask_threshold=0.8)
     return config
 

@@ -13,6 +13,7 @@ from maskformer_jax.errors import UserError
 
 REPOSITORY = Path(__file__).parent.parent
 CONFIG = "--config=camvid/maskformer_R50"
+MAPPERS = ("semantic,", "panoptic,", "coco_panoptic,", "instance")
 
 
 class Calls:
@@ -169,7 +170,7 @@ def test_help_lists_fields_with_types_and_values(command, capsys):
     run(command, "--help")
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["--config.optim.learning_rate=0.0001", "float"] in lines
-    assert ["--config.data.format=folder", "one", "of", "folder,", "tfds"] in lines
+    assert ["--config.data.mapper=semantic", "one", "of", *MAPPERS] in lines
 
 
 @pytest.mark.parametrize(

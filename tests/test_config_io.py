@@ -102,7 +102,7 @@ def test_overrides_leave_the_given_config_alone_and_the_last_one_counts():
         ("data.augment.crop_size=512", "config.data.augment.crop_size must be (int, int)"),
         ("data.augment.crop_size=1,2,3", "config.data.augment.crop_size must be (int, int)"),
         ("data.augment.short_edges=a,b", "must be tuple of int"),
-        ("data.format=zip", "config.data.format must be one of folder, tfds, not 'zip'"),
+        ("data.mapper=zip", "config.data.mapper must be one of semantic, panoptic,"),
         ("model.backbone.depth=19", "must be one of 18, 34, 50, 101, not '19'"),
     ],
 )
@@ -128,7 +128,7 @@ def test_typo_in_a_file_names_file_line_and_near_field(tmp_path):
         ("config.train.num_steps = '5'", "config.train.num_steps must be int, not '5'"),
         ("config.data.augment.crop_size = [5, 5]", "crop_size must be (int, int), not [5, 5]"),
         ("config.optim = 1e-4", "config.optim is a section, of type OptimConfig, not 0.0001"),
-        ("config.data.format = 'zip'", "config.data.format must be one of folder, tfds"),
+        ("config.data.format = 'zip'", "config.data.format must be one of folder, prepared,"),
         ("undefined()", "line 4: NameError: name 'undefined' is not defined"),
         ("import nothing_of_this_name", "line 4: ModuleNotFoundError"),
         ("1 +", "line 4: invalid syntax"),
@@ -238,7 +238,7 @@ def test_a_range_of_crop_sizes_must_rise():
 
 @pytest.mark.parametrize(
     "override",
-    ["data.mapper=panoptic", "eval.task=panoptic", "eval.tta.enabled=true"],
+    ["eval.task=panoptic", "eval.tta.enabled=true"],
 )
 def test_what_cannot_be_run_yet_is_named(override):
     config = valid_config()

@@ -19,6 +19,8 @@ PUBLISHED = TABLE["configs"]
 OWN_PARAMETERS = {  # in thousands
     "camvid/maskformer_R50": 41_219,
     "camvid/maskformer_R50_cpu": 30_496,
+    "coco-panoptic/maskformer_panoptic_R50_cpu": 30_545,
+    "penn-fudan/maskformer_R50_cpu": 30_491,
     "shapes/maskformer_R18": 3_340,
 }
 NAMES = sorted([*PUBLISHED, *OWN_PARAMETERS])

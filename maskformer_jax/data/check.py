@@ -8,18 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
+from pycocotools import mask as coco_mask
 from tabulate import tabulate
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import Config, DataConfig
-from maskformer_jax.config_check import check_built
-from maskformer_jax.data.example import Source
-from maskformer_jax.data.folder import FolderSource, list_split
+from maskformer_jax.data.example import Example, Source
+from maskformer_jax.data.folder import LAYOUTS, FolderSource, list_split
 from maskformer_jax.data.registry import load_dataset_info
+from maskformer_jax.data.samples import need, need_instances, need_panoptic
 from maskformer_jax.data.sources import open_source
 from maskformer_jax.errors import UserError
 from maskformer_jax.progress import Progress
 
+_SEGMENTS = {"semantic": "classes", "instance": "instances"} | dict.fromkeys(
+    ("panoptic", "coco_panoptic"), "segments"
+)
 _MAX_SHOWN = 50  # problems and warnings, each, that the text lists
 
 
@@ -31,7 +35,7 @@ class SplitStatistics:
     pixels: Int64[np.ndarray, " k_plus_1"]  # by label, void last
     images: Int64[np.ndarray, " k_plus_1"]  # that show the label, void last
     sizes: list[tuple[int, int]] = field(default_factory=list)  # (height, width) of each image
-    most_segments: int = 0  # classes in one image
+    most_segments: int = 0  # in one image: classes, or segments or instances that are no crowd
 
 
 @dataclass(slots=True)
@@ -64,7 +68,7 @@ class DatasetReport:
                 heights, widths = np.array(split.sizes).T
                 row += [_range_text(heights), _range_text(widths), split.most_segments]
             rows.append(row)
-        headers = ("split", "images", "height", "width", "most classes in an image")
+        headers = ("split", "images", "height", "width", "most segments in an image")
         return tabulate(rows, headers=headers, disable_numparse=True)
 
     def _class_table(self) -> str:
@@ -86,14 +90,14 @@ class DatasetReport:
 def check_dataset(config: Config) -> DatasetReport:
     """Reads every image and label map of the training and the evaluation split.
 
-    Finds what is missing, unreadable, of different sizes or outside the class range, images
-    with more classes than `data.num_segments`, images that are all void, classes that never
-    occur, and label maps without an image; all of it, not only the first.
+    Finds what is missing, unreadable, of different sizes or outside the class range, annotations
+    that contradict themselves or are not of the kind that `data.mapper` needs, images with more
+    segments than `data.num_segments` or than the model has queries, images that are all void,
+    classes that never occur, and label maps without an image; all of it, not only the first.
 
     Raises:
         UserError: there is no such data set, or `data.root` is not set.
     """
-    check_built(config, "data")
     data = config.data
     report = DatasetReport(load_dataset_info(data.dataset))
     for split in dict.fromkeys((data.train_split, data.eval_split)):
@@ -102,22 +106,20 @@ def check_dataset(config: Config) -> DatasetReport:
         except UserError as error:
             report.problems.append(str(error))
             continue
-        report.splits.append(_walk(source, split, data, report))
+        report.splits.append(_walk(source, split, config, report))
     return report
 
 
 def _open_leniently(data: DataConfig, split: str, report: DatasetReport) -> Source:
     """Opens a split; unpaired files are reported and left out."""
-    if data.format != "folder" or not data.root:
+    if data.format not in LAYOUTS or not data.root:
         return open_source(data, split, report.info)
-    root = Path(data.root).expanduser()
-    listing = list_split(root, split)
-    label_dir = root / "annotations" / split
+    listing = list_split(Path(data.root).expanduser(), split, LAYOUTS[data.format])
     for name in listing.unlabelled:
-        report.problems.append(f"{root / 'images' / split / name}: no label map in {label_dir}")
+        report.problems.append(f"{listing.image_dir / name}: no label map in {listing.label_dir}")
     for name in listing.unused:
-        report.warnings.append(f"{label_dir / name}: no image of this name")
-    return FolderSource(root, split, report.info, listing=listing)
+        report.warnings.append(f"{listing.label_dir / name}: no image of this name")
+    return FolderSource(listing, report.info, lenient=True)
 
 
 class _Finding(NamedTuple):
@@ -127,14 +129,17 @@ class _Finding(NamedTuple):
     error: str | None = None
     pixels: Any = None  # int64 [K + 1], void last
     size: tuple[int, int] = (0, 0)
+    segments: int = 0
 
 
-def _walk(source: Source, split: str, data: DataConfig, report: DatasetReport) -> SplitStatistics:
+def _walk(source: Source, split: str, config: Config, report: DatasetReport) -> SplitStatistics:
+    data, decoder = config.data, config.model.transformer_decoder
+    queries = decoder.num_queries if config.model.head == "mask_classification" else None
     slots = report.info.num_classes + 1
-    crowded = 0
+    crowded = surplus = 0
     found = SplitStatistics(split, np.zeros(slots, np.int64), np.zeros(slots, np.int64))
     with Progress(len(source), description=f"check {split}", unit="image") as progress:
-        for finding in _examine_all(source, report.info, threads=max(data.num_threads, 1)):
+        for finding in _examine_all(source, data, report.info):
             progress.update()
             if finding.error is not None:
                 report.problems.append(finding.error)
@@ -142,16 +147,20 @@ def _walk(source: Source, split: str, data: DataConfig, report: DatasetReport) -
             found.pixels += finding.pixels
             found.images += finding.pixels > 0
             found.sizes.append(finding.size)
-            segments = int(np.count_nonzero(finding.pixels[:-1]))
-            found.most_segments = max(found.most_segments, segments)
-            where = f"{split} image '{finding.image_id}'"
-            if not segments:
-                report.warnings.append(f"{where}: all pixels are void")
-            crowded += segments > data.num_segments
+            found.most_segments = max(found.most_segments, finding.segments)
+            if not finding.segments and data.mapper != "instance":
+                report.warnings.append(f"{split} image '{finding.image_id}': all pixels are void")
+            crowded += finding.segments > data.num_segments
+            surplus += queries is not None and finding.segments > queries
     if crowded and split == data.train_split:
         report.problems.append(
             f"{split}: {crowded} images show more than data.num_segments = {data.num_segments} "
-            f"classes; set it to {found.most_segments}"
+            f"{_SEGMENTS[data.mapper]}; set it to {found.most_segments}"
+        )
+    if surplus and split == data.train_split:
+        report.warnings.append(
+            f"{split}: {surplus} images show more {_SEGMENTS[data.mapper]} than the model has "
+            f"queries ({queries}); those that are left over are not learned from"
         )
     absent = [
         category.name
@@ -163,18 +172,38 @@ def _walk(source: Source, split: str, data: DataConfig, report: DatasetReport) -
     return found
 
 
-def _examine_all(source: Source, info: DatasetInfo, *, threads: int) -> Iterator[_Finding]:
+def _examine_all(source: Source, data: DataConfig, info: DatasetInfo) -> Iterator[_Finding]:
     def examine(index: int) -> _Finding:
         try:
-            image_id, image, label_map, *_ = source[index]
+            example = source[index]
+            size = example.image.shape[:2]
+            segments, pixels = _count(example, data, info)
         except UserError as error:
             return _Finding("", error=str(error))
-        # Void (-1) comes first in the counts and goes last.
-        pixels = np.roll(np.bincount(label_map.ravel() + 1, minlength=info.num_classes + 1), -1)
-        return _Finding(image_id, pixels=pixels, size=image.shape[:2])
+        return _Finding(example.image_id, pixels=pixels, size=size, segments=segments)
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(max(data.num_threads, 1)) as pool:
         yield from pool.map(examine, range(len(source)))
+
+
+def _count(
+    example: Example, data: DataConfig, info: DatasetInfo
+) -> tuple[int, Int64[np.ndarray, " k_plus_1"]]:
+    """How many segments there are to learn from, and the pixels of each label, void last."""
+    if data.mapper == "instance":
+        pixels = np.zeros(info.num_classes + 1, np.int64)
+        counted = [x for x in need_instances(example, data, info) if not x.is_crowd]
+        for instance in counted:
+            pixels[instance.label] += int(coco_mask.area(instance.rle))
+        pixels[-1] = max(example.image[..., 0].size - pixels.sum(), 0)
+        return len(counted), pixels
+    label_map = need(example.label_map, "label map", example, data)
+    # Void (-1) comes first in the counts and goes last.
+    pixels = np.roll(np.bincount(label_map.ravel() + 1, minlength=info.num_classes + 1), -1)
+    if data.mapper == "semantic":
+        return int(np.count_nonzero(pixels[:-1])), pixels
+    panoptic = need_panoptic(example, data)
+    return sum(not segment.is_crowd for segment in panoptic.segments), pixels
 
 
 def _list_findings(what: str, messages: list[str]) -> Iterator[str]:

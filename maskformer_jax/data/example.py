@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from maskformer_jax.config import Size
+
 
 class PanopticSegment(NamedTuple):
     """One segment of a panoptic annotation."""
@@ -46,3 +48,11 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Example: ...
+
+    def image_size(self, index: int) -> Size:
+        """(height, width) of an image, without decoding it."""
+        ...
+
+    def encoded_image(self, index: int) -> bytes:
+        """The file of an image, as it is stored."""
+        ...

@@ -1,17 +1,23 @@
-"""A folder of images beside a folder of label maps.
+"""Images beside label maps, in one of several layouts of folders.
 
-    root/images/<split>/NAME.jpg        or .jpeg, .png, .bmp, .webp, .tif, .tiff
-    root/annotations/<split>/NAME.png
+    folder      images/<split>/NAME.jpg and annotations/<split>/NAME.png: plain folders, CamVid,
+                ADE20K (SceneParse150) as distributed
+    prepared    the same in images_detectron2 and annotations_detectron2, also 16-bit TIFF: what
+                `prepare` makes of ADE20K-Full and COCO-Stuff-10K
+    cityscapes  leftImg8bit/<split>/CITY/NAME_leftImg8bit.png and
+                gtFine/<split>/CITY/NAME_gtFine_labelTrainIds.png
+    mapillary   <split>/images/NAME.jpg and <split>/labels/NAME.png
 
-Folders inside a split are searched too. ADE20K (SceneParse150) and CamVid come like this.
+Images may have any of the usual suffixes, and folders inside a split are searched too.
 """
 
 from pathlib import Path
 from typing import NamedTuple
 
 from maskformer_jax.categories import DatasetInfo
+from maskformer_jax.config import Size
 from maskformer_jax.data.example import Example
-from maskformer_jax.data.images import decode_image, decode_label_map, read_bytes
+from maskformer_jax.data.images import decode_image, decode_label_map, read_bytes, read_image_size
 from maskformer_jax.data.labels import LabelTable
 from maskformer_jax.errors import UserError
 
@@ -19,69 +25,112 @@ _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _SHOWN = 5  # files that a message lists
 
 
-class Listing(NamedTuple):
-    """What lies in the folders of one split, each sorted."""
+class Layout(NamedTuple):
+    """Where images and label maps lie; a pair has the same path below its folder but for the end.
 
-    images: list[str]  # paths below images/<split>, those that have a label map
-    image_ids: list[str]  # the same without suffix
+    The folders are relative to the root and contain {split}.
+    """
+
+    images: str
+    labels: str
+    image_ends: tuple[str, ...] = _IMAGE_SUFFIXES
+    label_ends: tuple[str, ...] = (".png",)
+
+
+LAYOUTS = {
+    "folder": Layout("images/{split}", "annotations/{split}"),
+    "prepared": Layout(
+        "images_detectron2/{split}",
+        "annotations_detectron2/{split}",
+        label_ends=(".png", ".tif", ".tiff"),
+    ),
+    "cityscapes": Layout(
+        "leftImg8bit/{split}",
+        "gtFine/{split}",
+        image_ends=tuple(f"_leftImg8bit{suffix}" for suffix in _IMAGE_SUFFIXES),
+        label_ends=("_gtFine_labelTrainIds.png",),
+    ),
+    "mapillary": Layout("{split}/images", "{split}/labels"),
+}
+
+
+class Listing(NamedTuple):
+    """What lies in the folders of one split, each sorted by name."""
+
+    image_dir: Path
+    label_dir: Path
+    image_ids: list[str]  # paths below the folders, without their ends
+    images: list[str]  # paths below `image_dir`, those that have a label map
+    labels: list[str]  # their label maps, below `label_dir`
     unlabelled: list[str]  # images without a label map
     unused: list[str]  # label maps without an image
 
 
-def list_split(root: Path, split: str) -> Listing:
+def list_split(root: Path, split: str, layout: Layout) -> Listing:
     """Pairs images with label maps by name.
 
     Raises:
-        UserError: a folder is missing, holds no image, or two images share a name.
+        UserError: a folder is missing, holds no image, or two files share a name.
     """
-    image_dir, label_dir = root / "images" / split, root / "annotations" / split
+    image_dir = root / layout.images.format(split=split)
+    label_dir = root / layout.labels.format(split=split)
     for folder in (image_dir, label_dir):
         if not folder.is_dir():
-            raise UserError(_describe_missing(folder, root))
-    by_id: dict[str, str] = {}
-    for relative in _files_below(image_dir, _IMAGE_SUFFIXES):
-        image_id = relative.rpartition(".")[0]
-        if image_id in by_id:
-            raise UserError(
-                f"{image_dir}: {by_id[image_id]} and {relative} share the label map "
-                f"{image_id}.png; remove or rename one"
-            )
-        by_id[image_id] = relative
-    if not by_id:
-        raise UserError(f"{image_dir}: no images ({', '.join(_IMAGE_SUFFIXES)}); nothing to read")
-    labels = {relative.rpartition(".")[0] for relative in _files_below(label_dir, (".png",))}
-    image_ids = sorted(by_id.keys() & labels)
+            raise UserError(_describe_missing(folder, root, layout))
+    images = find_files(image_dir, layout.image_ends)
+    labels = find_files(label_dir, layout.label_ends)
+    if not images:
+        raise UserError(f"{image_dir}: no images ({', '.join(layout.image_ends)}); nothing to read")
+    image_ids = sorted(images.keys() & labels.keys())
     return Listing(
-        images=[by_id[image_id] for image_id in image_ids],
+        image_dir,
+        label_dir,
         image_ids=image_ids,
-        unlabelled=sorted(by_id[image_id] for image_id in by_id.keys() - labels),
-        unused=sorted(f"{name}.png" for name in labels - by_id.keys()),
+        images=[images[image_id] for image_id in image_ids],
+        labels=[labels[image_id] for image_id in image_ids],
+        unlabelled=sorted(images[image_id] for image_id in images.keys() - labels.keys()),
+        unused=sorted(labels[image_id] for image_id in labels.keys() - images.keys()),
     )
+
+
+def find_files(folder: Path, ends: tuple[str, ...]) -> dict[str, str]:
+    """The files below a folder whose names have one of the ends: path without it to path.
+
+    Raises:
+        UserError: two files differ in their ends only.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        # Names that begin with a dot are left by file managers and downloads, not data.
+        end = next((end for end in ends if path.name.lower().endswith(end.lower())), None)
+        if end is None or path.name.startswith("."):
+            continue
+        relative = path.relative_to(folder).as_posix()
+        name = relative[: -len(end)]
+        if name in found:
+            raise UserError(
+                f"{folder}: {found[name]} and {relative} have the same name; remove or rename one"
+            )
+        found[name] = relative
+    return found
 
 
 class FolderSource:
     """The examples of one split, in the order of their names.
 
     Args:
-        root: the data set's folder.
-        split: such as "train".
+        listing: what `list_split` found.
         info: the data set.
-        listing: what `list_split` found, where it is known already.
+        lenient: whether images without a label map are left out, not refused.
 
     Raises:
-        UserError: as `list_split`, or an image has no label map (unless `listing` is given). On
-            access: a file is damaged, sizes differ, or a label is outside the class range.
+        UserError: an image has no label map, or none has one. On access: a file is damaged, sizes
+            differ, or a label is outside the class range.
     """
 
-    def __init__(
-        self, root: Path, split: str, info: DatasetInfo, *, listing: Listing | None = None
-    ) -> None:
-        if listing is None:
-            listing = list_split(root, split)
-            if listing.unlabelled:
-                raise UserError(_describe_unlabelled(root / "annotations" / split, listing))
-        self._image_dir = root / "images" / split
-        self._label_dir = root / "annotations" / split
+    def __init__(self, listing: Listing, info: DatasetInfo, *, lenient: bool = False) -> None:
+        if listing.unlabelled and not lenient:
+            raise UserError(_describe_unlabelled(listing))
         self._listing = listing
         self._table = LabelTable(info)
 
@@ -90,12 +139,24 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> Example:
         image_id = self._listing.image_ids[index]
-        image_path = self._image_dir / self._listing.images[index]
-        label_path = self._label_dir / f"{image_id}.png"
+        image_path = self._image_path(index)
+        label_path = self._listing.label_dir / self._listing.labels[index]
         image = decode_image(read_bytes(image_path), name=str(image_path))
         stored = decode_label_map(read_bytes(label_path), name=str(label_path))
         check_same_size(image.shape[:2], stored.shape, name=f"{image_path} and {label_path}")
         return Example(image_id, image, self._table.translate(stored, name=str(label_path)))
+
+    def image_size(self, index: int) -> Size:
+        """(height, width) of an image, without decoding it."""
+        path = self._image_path(index)
+        return read_image_size(path, name=str(path))
+
+    def encoded_image(self, index: int) -> bytes:
+        """The file of an image."""
+        return read_bytes(self._image_path(index))
+
+    def _image_path(self, index: int) -> Path:
+        return self._listing.image_dir / self._listing.images[index]
 
 
 def check_same_size(image_size: tuple[int, ...], label_size: tuple[int, ...], *, name: str) -> None:
@@ -111,29 +172,24 @@ def check_same_size(image_size: tuple[int, ...], label_size: tuple[int, ...], *,
     )
 
 
-def _files_below(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
-    # Names that begin with a dot are left by file managers and downloads, not data.
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and not path.name.startswith(".")
-    )
-
-
-def _describe_missing(folder: Path, root: Path) -> str:
+def describe_missing_folder(folder: Path, root: Path, layout: str) -> str:
+    """What to say where a folder is not there: what is, and what should be."""
     if not root.is_dir():
         return f"data.root: there is no folder {root}"
     siblings = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
     there = f"; {folder.parent} has {', '.join(siblings)}" if siblings else ""
-    return (
-        f"there is no folder {folder}{there}. The layout is {root}/images/<split>/*.jpg and "
-        f"{root}/annotations/<split>/*.png"
-    )
+    return f"there is no folder {folder}{there}. The layout is {layout}"
 
 
-def _describe_unlabelled(label_dir: Path, listing: Listing) -> str:
-    missing = [name.rpartition(".")[0] + ".png" for name in listing.unlabelled]
+def _describe_missing(folder: Path, root: Path, layout: Layout) -> str:
+    images = layout.images.format(split="<split>") + f"/*{layout.image_ends[0]}"
+    labels = layout.labels.format(split="<split>") + f"/*{layout.label_ends[0]}"
+    return describe_missing_folder(folder, root, f"{root}/{images} and {root}/{labels}")
+
+
+def _describe_unlabelled(listing: Listing) -> str:
+    missing = listing.unlabelled
     shown = ", ".join(missing[:_SHOWN])
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     total = len(missing) + len(listing.images)
-    return f"{label_dir}: {len(missing)} of {total} images have no label map: {shown}{more}"
+    return f"{listing.label_dir}: {len(missing)} of {total} images have no label map: {shown}{more}"

@@ -10,8 +10,11 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image, ImageOps
 
+from maskformer_jax.config import Size
 from maskformer_jax.errors import UserError
 
+_EXIF_ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)  # orientations that swap height and width
 _LABEL_MODES = ("L", "P", "1", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -52,6 +55,22 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     return np.array(image.convert("RGB"))
 
 
+def read_image_size(source: Path | bytes, *, name: str) -> Size:
+    """(height, width) of a photograph as `decode_image` gives it, from the file's header alone.
+
+    Raises:
+        UserError: it is missing, or no image.
+    """
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _TURNED
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {name}") from error
+    except Exception as error:  # as in `_load`
+        raise _undecodable(name, error) from error
+
+
 def decode_label_map(data: bytes, *, name: str) -> Integer[np.ndarray, "h w"]:
     """Decodes a label map to its stored values; of a palette image these are the indices.
 
@@ -77,6 +96,10 @@ def _load(data: bytes, *, name: str, upright: bool) -> Image.Image:
     # Damaged data makes the decoders raise almost anything: OSError, SyntaxError, ValueError,
     # struct.error, DecompressionBombError, ...
     except Exception as error:
-        reason = "no known image format" if "cannot identify" in str(error) else str(error)
-        raise UserError(f"{name}: cannot be decoded ({reason}); the file is damaged") from error
+        raise _undecodable(name, error) from error
     return image
+
+
+def _undecodable(name: str, error: Exception) -> UserError:
+    reason = "no known image format" if "cannot identify" in str(error) else str(error)
+    return UserError(f"{name}: cannot be decoded ({reason}); the file is damaged")

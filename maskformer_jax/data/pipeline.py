@@ -8,6 +8,7 @@ what one would.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -24,13 +25,16 @@ import numpy as np
 from absl import flags
 from jaxtyping import UInt8
 
+from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import Config, DataConfig, EvalConfig, Size
-from maskformer_jax.data.example import Example, Instance, PanopticLabels, Source
+from maskformer_jax.config_check import VARYING_MAPPERS
+from maskformer_jax.data.example import Instance, PanopticLabels, Source
+from maskformer_jax.data.grouping import BatchOrder
 from maskformer_jax.data.images import decode_image, read_bytes
 from maskformer_jax.data.registry import load_dataset_info
+from maskformer_jax.data.samples import make_crop, make_padded, stack_rows
 from maskformer_jax.data.sources import open_source
-from maskformer_jax.data.targets import semantic_targets
-from maskformer_jax.data.transforms import augment, resize_image, shortest_edge_size
+from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import Batch
 
@@ -97,7 +101,7 @@ def train_batches(
 
     Returns:
         `Batch`es of NumPy arrays, their B being the local part of the batch, their size
-        `data.augment.crop_size`.
+        `data.augment.crop_size`, or for the mappers "coco_panoptic" and "instance" one of a few.
 
     Raises:
         UserError: the config or the data set is wrong; while iterating, an example is.
@@ -111,18 +115,25 @@ def train_batches(
         )
     if not 0 <= seed < _MAX_SEED:
         raise UserError(f"train.seed is {seed}, but must be in 0..{_MAX_SEED - 1}")
-    source = open_source(data, data.train_split, load_dataset_info(data.dataset))
+    info = load_dataset_info(data.dataset)
+    source = open_source(data, data.train_split, info)
     _prepare_process()
-    batches = (
-        _shuffled(source, seed)
-        .seed(seed)
-        .random_map(partial(_make_sample, config=data))
-        .batch(local_size, drop_remainder=True, batch_fn=_stack)
-        # Only now, after everything random: each process draws for its own elements what one
-        # process alone would have drawn for them.
-        [process_index::process_count]
-        [start_step:]
-    )  # fmt: skip
+    if data.mapper in VARYING_MAPPERS:
+        first = process_index * local_size
+        order = _batch_order(config, source)
+        padded = PaddedBatches(source, order, data, info, range(first, first + local_size))
+        batches = grain.MapDataset.source(padded)[start_step:]
+    else:
+        batches = (
+            _shuffled(source, seed)
+            .seed(seed)
+            .random_map(partial(make_crop, config=data))
+            .batch(local_size, drop_remainder=True, batch_fn=stack_rows)
+            # Only now, after everything random: each process draws for its own elements what one
+            # process alone would have drawn for them.
+            [process_index::process_count]
+            [start_step:]
+        )  # fmt: skip
     # Batching before this makes the order independent of the number of workers.
     stream = batches.to_iter_dataset(
         grain.ReadOptions(num_threads=data.num_threads, prefetch_buffer_size=_BATCHES_AHEAD)
@@ -143,6 +154,9 @@ def batch_image_ids(config: Config, step: int) -> list[str]:
     """
     data, size = config.data, config.train.batch_size
     source = open_source(data, data.train_split, load_dataset_info(data.dataset))
+    if data.mapper in VARYING_MAPPERS:
+        plan = _batch_order(config, source).plan(step)
+        return [source[row.example].image_id for row in plan.rows]
     order = _shuffled(range(len(source)), config.train.seed)
     return [source[order[row]].image_id for row in range(step * size, (step + 1) * size)]
 
@@ -152,21 +166,56 @@ def _shuffled(source: Sequence[Any] | Source, seed: int) -> grain.MapDataset:
     return grain.MapDataset.source(source).shuffle(seed=seed).repeat()
 
 
-def _make_sample(example: Example, rng: np.random.Generator, *, config: DataConfig) -> Batch:
-    """One element of a batch, without the batch axis."""
-    image, label_map = augment(example.image, example.label_map, config.augment, rng)
-    targets = semantic_targets(
-        label_map, num_segments=config.num_segments, name=f"'{example.image_id}'"
-    )
-    # All pixels are valid, also those that filled the crop up: the published mapper pads before
-    # the network's normalisation, so the padding is grey image there, not masked to zero.
-    image_valid = np.ones(image.shape[:2], bool)
-    return Batch(image, image_valid, targets.segment_map, targets.labels, targets.segment_valid)
+def _batch_order(config: Config, source: Source) -> BatchOrder:
+    # Where a header must be read for each, disks and servers answer several at once faster.
+    with ThreadPoolExecutor(max(config.data.num_threads, 1)) as pool:
+        sizes = np.array(list(pool.map(source.image_size, range(len(source)))))
+    batch_size, seed = config.train.batch_size, config.train.seed
+    return BatchOrder(sizes, config.data.augment, batch_size=batch_size, seed=seed)
 
 
-def _stack(samples: Sequence[Batch]) -> Batch:
-    # A field that one sample lacks, all lack.
-    return Batch(*(None if f[0] is None else np.stack(f) for f in zip(*samples, strict=True)))
+class PaddedBatches:
+    """Random access to a process's share of batches of images that vary in size.
+
+    Args:
+        source: the examples.
+        order: which are in which batch.
+        config: the recipe.
+        info: the data set.
+        rows: this process's part of the global batch.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        order: BatchOrder,
+        config: DataConfig,
+        info: DatasetInfo,
+        rows: range,
+    ) -> None:
+        self._source = source
+        self._order = order
+        self._config = config
+        self._info = info
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, step: int) -> Batch:
+        plan = self._order.plan(step)
+        return stack_rows(
+            [
+                make_padded(
+                    self._source[example],
+                    geometry,
+                    size=plan.size,
+                    config=self._config,
+                    info=self._info,
+                )
+                for example, geometry in plan.rows[self._rows.start : self._rows.stop]
+            ]
+        )
 
 
 def _prepare_process() -> None:

@@ -5,7 +5,10 @@ from pathlib import Path
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import DataConfig
 from maskformer_jax.data.example import Source
-from maskformer_jax.data.folder import FolderSource
+from maskformer_jax.data.folder import LAYOUTS, FolderSource, list_split
+from maskformer_jax.data.instance_json import CocoInstanceSource
+from maskformer_jax.data.panoptic_json import CocoPanopticSource
+from maskformer_jax.data.penn_fudan import PennFudanSource
 from maskformer_jax.errors import UserError
 
 
@@ -26,11 +29,15 @@ def open_source(config: DataConfig, split: str, info: DatasetInfo) -> Source:
             f"--config.data.root=datasets/{info.name}"
         )
     root = Path(config.root).expanduser()
-    if config.format == "folder":
-        return FolderSource(root, split, info)
-    if config.format == "tfds":
-        # TFDS takes half a second to import; folders do not need it.
-        from maskformer_jax.data.tfds_source import TfdsSource
+    if config.format in LAYOUTS:
+        return FolderSource(list_split(root, split, LAYOUTS[config.format]), info)
+    if config.format == "coco_panoptic":
+        return CocoPanopticSource(root, split, info)
+    if config.format == "coco_instances":
+        return CocoInstanceSource(root, split, info)
+    if config.format == "penn_fudan":
+        return PennFudanSource(root, split, info)
+    # TFDS takes half a second to import; the others do not need it.
+    from maskformer_jax.data.tfds_source import TfdsSource
 
-        return TfdsSource(root, split, info)
-    raise UserError(f"data.format is '{config.format}', but must be 'folder' or 'tfds'")
+    return TfdsSource(root, split, info)

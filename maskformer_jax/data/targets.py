@@ -1,10 +1,13 @@
-"""From a label map to the segments of the training loss (paper section 3.3)."""
+"""From annotations to the segments of the training loss (paper section 3.3)."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, UInt8
 
+from maskformer_jax.data.example import PanopticSegment
+from maskformer_jax.data.panoptic import replace_ids
 from maskformer_jax.errors import UserError
 
 _VOID = -1
@@ -13,9 +16,10 @@ _VOID = -1
 class Targets(NamedTuple):
     """The segments of one image in N slots."""
 
-    segment_map: Any  # int16 [h, w], slot of the segment that owns the pixel, -1 void
+    segment_map: Any  # int16 [h, w], slot of the segment that owns the pixel, -1 void; or None
     labels: Any  # int32 [N], 0 in unused slots
     segment_valid: Any  # bool [N]
+    masks: Any = None  # uint8 [N, h, ceil(w / 8)], packed along the width; or None
 
 
 def semantic_targets(
@@ -34,14 +38,67 @@ def semantic_targets(
     pixels = np.bincount(label_map.ravel() - _VOID)[1:]  # by label; void is dropped
     present = np.flatnonzero(pixels)
     if len(present) > num_segments:
-        raise UserError(
-            f"image {name}: {len(present)} segments, but data.num_segments is {num_segments}; "
-            f"set it to {len(present)} or more (the number of classes is always enough)"
-        )
+        hint = " (the number of classes is always enough)"
+        raise _too_many(len(present), num_segments, name=name, hint=hint)
     slots = np.full(len(pixels) + 1, _VOID, np.int16)  # by label, the last entry for void (-1)
     slots[present] = np.arange(len(present))
-    labels = np.zeros(num_segments, np.int32)
-    labels[: len(present)] = present
-    return Targets(
-        slots.take(label_map, mode="wrap"), labels, np.arange(num_segments) < len(present)
+    labels, segment_valid = _fill_slots(present, num_segments)
+    return Targets(slots.take(label_map, mode="wrap"), labels, segment_valid)
+
+
+def panoptic_targets(
+    id_map: Int32[np.ndarray, "h w"],
+    segments: Sequence[PanopticSegment],
+    *,
+    num_segments: int,
+    name: str,
+) -> Targets:
+    """One segment for each entry of the annotation that is no crowd, in its order.
+
+    A segment that the crop removed stays, with no pixel, as in the published mappers.
+
+    Args:
+        id_map: segment ids as cropped, 0 void.
+        segments: of the whole image.
+        num_segments: N, how many slots there are.
+        name: of the image, for the message.
+
+    Raises:
+        UserError: there are more than N segments.
+    """
+    counted = [segment for segment in segments if not segment.is_crowd]
+    if len(counted) > num_segments:
+        raise _too_many(len(counted), num_segments, name=name)
+    ids = [segment.segment_id for segment in counted]
+    slots = replace_ids(id_map, ids, range(len(counted))).astype(np.int16)
+    return Targets(slots, *_fill_slots([x.label for x in counted], num_segments))
+
+
+def instance_targets(
+    masks: UInt8[np.ndarray, "n h w"], labels: Sequence[int], *, num_segments: int, name: str
+) -> Targets:
+    """One segment for each instance that still has a pixel, in their order; as packed bits.
+
+    Raises:
+        UserError: there are more than N = `num_segments` of them.
+    """
+    kept = np.flatnonzero(masks.any(axis=(1, 2))).tolist()
+    if len(kept) > num_segments:
+        raise _too_many(len(kept), num_segments, name=name)
+    _, height, width = masks.shape
+    packed = np.zeros((num_segments, height, -(-width // 8)), np.uint8)
+    packed[: len(kept)] = np.packbits(masks[kept], axis=-1)
+    return Targets(None, *_fill_slots([labels[i] for i in kept], num_segments), packed)
+
+
+def _fill_slots(labels: Any, num_segments: int) -> tuple[Any, Any]:
+    filled = np.zeros(num_segments, np.int32)
+    filled[: len(labels)] = labels
+    return filled, np.arange(num_segments) < len(labels)
+
+
+def _too_many(number: int, num_segments: int, *, name: str, hint: str = "") -> UserError:
+    return UserError(
+        f"image {name}: {number} segments, but data.num_segments is {num_segments}; "
+        f"set it to {number} or more{hint}"
     )

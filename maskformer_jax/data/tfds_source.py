@@ -1,4 +1,4 @@
-"""Records of our TFDS builders (`tfds_builders`), read from ArrayRecord without TensorFlow."""
+"""TFDS data sets, read from ArrayRecord files without TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -6,13 +6,19 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from maskformer_jax.categories import DatasetInfo
+from maskformer_jax.config import Size
 from maskformer_jax.data.example import Example
-from maskformer_jax.data.folder import check_same_size
-from maskformer_jax.data.images import decode_image, decode_label_map
-from maskformer_jax.data.labels import LabelTable
+from maskformer_jax.data.images import read_image_size
+from maskformer_jax.data.tfds_records import (
+    CITYSCAPES,
+    COCO_PANOPTIC,
+    OWN,
+    OWN_LABELS,
+    CityscapesReader,
+    CocoPanopticReader,
+    OwnReader,
+)
 from maskformer_jax.errors import UserError
-
-_NEEDED_FEATURES = ("image", "label_map", "image_id")
 
 
 class TfdsSource:
@@ -34,22 +40,24 @@ class TfdsSource:
             builder = tfds.builder_from_directory(str(folder))
         except Exception as error:  # TFDS lets errors of its many parsers through
             raise UserError(f"{folder}: cannot be read as a TFDS data set ({error})") from error
-        _check_builder(builder, folder, info)
+        self._reader = _choose_reader(builder, folder, info)
         self._name = str(folder)
-        self._table = LabelTable(info)
         self._records = _open_records(builder, split, folder)
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> Example:
-        record = self._records[index]
-        image_id = record["image_id"].decode()
-        name = f"{self._name} record {image_id}"
-        image = decode_image(record["image"], name=f"{name} (image)")
-        stored = decode_label_map(record["label_map"], name=f"{name} (label map)")
-        check_same_size(image.shape[:2], stored.shape, name=name)
-        return Example(image_id, image, self._table.translate(stored, name=f"{name} (label map)"))
+        return self._reader(self._records[index], f"{self._name} record {index}")
+
+    def image_size(self, index: int) -> Size:
+        """(height, width) of an image, without decoding it."""
+        return read_image_size(self.encoded_image(index), name=f"{self._name} record {index}")
+
+    def encoded_image(self, index: int) -> bytes:
+        """The image as it is stored."""
+        data: bytes = self._records[index][self._reader.image_key]
+        return data
 
 
 def _find_prepared(root: Path) -> Path:
@@ -69,23 +77,43 @@ def _find_prepared(root: Path) -> Path:
     raise UserError(f"data.root: {root} holds {what}")
 
 
-def _check_builder(builder: Any, folder: Path, info: DatasetInfo) -> None:
-    if builder.name != info.name.replace("-", "_"):
-        raise UserError(
-            f"{folder} holds the data set '{builder.name}', but data.dataset is '{info.name}'"
-        )
+def _choose_reader(
+    builder: Any, folder: Path, info: DatasetInfo
+) -> OwnReader | CocoPanopticReader | CityscapesReader:
     file_format = builder.info.file_format
     if file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         raise UserError(
             f"{folder} is stored as {file_format.value}, which has no random access; prepare it "
             "with file_format='array_record'"
         )
-    missing = [name for name in _NEEDED_FEATURES if name not in builder.info.features]
-    if missing:
+    features = set(builder.info.features)
+    own_name = builder.name == info.name.replace("-", "_")
+    if own_name and features.issuperset(OWN) and features.intersection(OWN_LABELS):
+        return OwnReader(info)
+    # TFDS's own builders, by what they are called and what is in their records.
+    if builder.name == "coco" and info.name == "coco-panoptic" and features >= set(COCO_PANOPTIC):
+        return CocoPanopticReader()
+    if (
+        builder.name == "cityscapes"
+        and info.name == "cityscapes-19"
+        and features >= set(CITYSCAPES)
+    ):
+        return CityscapesReader(info)
+    if builder.name == "scene_parse150":
         raise UserError(
-            f"{folder}: the records lack {', '.join(missing)}; they have "
-            f"{', '.join(builder.info.features)}. Prepare it with a builder of this package"
+            f"{folder}: scene_parse150 of TFDS holds the instance annotations of ADE20K, not the "
+            "label maps of its 150 classes; read the original folders (data.format=folder), or "
+            "make records of them with `python -m maskformer_jax prepare tfds`"
         )
+    if not own_name:
+        raise UserError(
+            f"{folder} holds the data set '{builder.name}', but data.dataset is '{info.name}'"
+        )
+    raise UserError(
+        f"{folder}: the records have {', '.join(builder.info.features)}, but should have "
+        f"{', '.join(OWN)} and one of {', '.join(OWN_LABELS)}. Prepare the data set with "
+        "`python -m maskformer_jax prepare tfds`"
+    )
 
 
 def _open_records(builder: Any, split: str, folder: Path) -> Any:

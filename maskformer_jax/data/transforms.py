@@ -1,11 +1,11 @@
-"""Resizing, cropping, flipping and padding of an image together with its label map.
+"""Resizing, cropping, flipping and padding of an image together with its label or id map.
 
-The operations and their order are those of the published semantic mapper; each is a pure function,
-and everything random comes from the generator that is passed in.
+The operations and their order are those of the published semantic and ADE20K panoptic mappers; each
+is a pure function, and everything random comes from the generator that is passed in.
 """
 
 import numpy as np
-from jaxtyping import Int32, Shaped, UInt8
+from jaxtyping import Int, Int32, Int64, Shaped, UInt8
 from PIL import Image
 
 from maskformer_jax.config import AugmentConfig, Size
@@ -13,6 +13,7 @@ from maskformer_jax.data.color import distort_color, draw_distortion
 
 PAD_COLOR = 128  # of every channel, before normalisation
 VOID = -1
+VOID_ID = 0  # in maps of segment ids
 
 
 def augment(
@@ -20,18 +21,31 @@ def augment(
     label_map: Int32[np.ndarray, "h w"],
     config: AugmentConfig,
     rng: np.random.Generator,
+    *,
+    is_id_map: bool = False,
 ) -> tuple[UInt8[np.ndarray, "ch cw 3"], Int32[np.ndarray, "ch cw"]]:
-    """Resize, crop, distort colours, flip, pad: any image becomes one of `config.crop_size`."""
+    """Resize, crop, distort colours, flip, pad: any image becomes one of `config.crop_size`.
+
+    Args:
+        image: of any size.
+        label_map: of the same size.
+        config: the recipe.
+        rng: decides everything.
+        is_id_map: whether the map holds the segment ids of a panoptic annotation, which are
+            resized by another rule (`resize_id_map`) and padded with 0, not -1.
+    """
     short_edge = config.short_edges[rng.integers(len(config.short_edges))]
     size = shortest_edge_size(image.shape[:2], short_edge, config.max_size)
     rows, columns = draw_crop(size, config.crop_size, rng)
     image = resize_image(image, size)[rows, columns]
-    label_map = resize_label_map(label_map, size)[rows, columns]
+    resize_map = resize_id_map if is_id_map else resize_label_map
+    label_map = resize_map(label_map, size)[rows, columns]
     if config.color:
         image = distort_color(np.ascontiguousarray(image), draw_distortion(rng))
     if config.flip and rng.random() < 0.5:
         image, label_map = image[:, ::-1], label_map[:, ::-1]
-    return pad_to(image, config.crop_size, PAD_COLOR), pad_to(label_map, config.crop_size, VOID)
+    void = VOID_ID if is_id_map else VOID
+    return pad_to(image, config.crop_size, PAD_COLOR), pad_to(label_map, config.crop_size, void)
 
 
 def shortest_edge_size(size: tuple[int, ...], short_edge: int, max_size: int) -> Size:
@@ -42,18 +56,23 @@ def shortest_edge_size(size: tuple[int, ...], short_edge: int, max_size: int) ->
         short_edge: wished length of the shorter side.
         max_size: bound on the longer side; where it is exceeded, it decides.
     """
-    height, width = size
-    scale = short_edge / min(height, width)
+    sizes = shortest_edge_sizes(np.array([size]), np.array([short_edge]), float(max_size))
+    height, width = sizes[0].tolist()
+    return height, width
+
+
+def shortest_edge_sizes(
+    sizes: Int[np.ndarray, "n 2"], short_edges: Int[np.ndarray, " n"], max_size: float
+) -> Int64[np.ndarray, "n 2"]:
+    """`shortest_edge_size` of many images at once; `max_size` may be infinite."""
+    scale = short_edges / sizes.min(axis=1)
+    new = scale[:, None] * sizes
     # The shorter side is set, not computed, so that rounding cannot move it.
-    if height < width:
-        new_height, new_width = float(short_edge), scale * width
-    else:
-        new_height, new_width = scale * height, float(short_edge)
-    longer = max(new_height, new_width)
-    if longer > max_size:
-        shrink = max_size / longer
-        new_height, new_width = new_height * shrink, new_width * shrink
-    return int(new_height + 0.5), int(new_width + 0.5)
+    shorter = np.where(sizes[:, 0] < sizes[:, 1], 0, 1)
+    new[np.arange(len(new)), shorter] = short_edges
+    longer = new.max(axis=1)
+    shrink = np.where(longer > max_size, max_size / longer, 1.0)
+    return (new * shrink[:, None] + 0.5).astype(np.int64)
 
 
 def resize_image(
@@ -76,6 +95,19 @@ def resize_label_map(
     rows = _nearest_indices(label_map.shape[0], size[0], single=sum(size) <= 128)
     columns = _nearest_indices(label_map.shape[1], size[1], single=sum(size) <= 128)
     return label_map[rows[:, None], columns]
+
+
+def resize_id_map(
+    id_map: Shaped[np.ndarray, "h w"], size: Size
+) -> Shaped[np.ndarray, "new_h new_w"]:
+    """Nearest pixel by Pillow's rule, as in the published panoptic mappers.
+
+    Takes what Pillow has a mode for: int32 and uint8.
+    """
+    if id_map.shape == size:
+        return id_map
+    height, width = size
+    return np.array(Image.fromarray(id_map).resize((width, height), Image.Resampling.NEAREST))
 
 
 def draw_crop(size: Size, crop_size: Size, rng: np.random.Generator) -> tuple[slice, slice]:

@@ -14,9 +14,11 @@ NUM_CLASSES = {  # and things
     "ade20k-panoptic": (150, 100),
     "camvid": (11, 3),
     "cityscapes-19": (19, 8),
+    "coco-instances": (80, 80),
     "coco-panoptic": (133, 80),
     "coco-stuff-10k-171": (171, 80),
     "mapillary-vistas-65": (65, 0),
+    "penn-fudan": (2, 1),
     "shapes": (9, 5),
 }
 ADE20K_STUFF = (
@@ -101,6 +103,7 @@ def test_coco_lists_things_first_each_in_the_order_of_their_ids():
     assert category_ids("coco-panoptic", things=True) == COCO_THINGS
     assert category_ids("coco-stuff-10k-171") == (*COCO_THINGS, *range(92, 183))
     assert category_ids("coco-stuff-10k-171", things=True) == COCO_THINGS
+    assert category_ids("coco-instances") == COCO_THINGS
     for dataset in ("coco-panoptic", "coco-stuff-10k-171"):
         assert [name_of(dataset, value) for value in (1, 90, 92)] == [
             *("person", "toothbrush", "banner")

@@ -8,7 +8,7 @@ LABELS = np.array([[5, 5, -1], [2, 149, 2]], np.int32)
 
 
 def test_segments_are_the_sorted_classes_without_void():
-    segment_map, labels, segment_valid = semantic_targets(LABELS, num_segments=4, name="x")
+    segment_map, labels, segment_valid, _ = semantic_targets(LABELS, num_segments=4, name="x")
     np.testing.assert_array_equal(segment_map, [[1, 1, -1], [0, 2, 0]])
     np.testing.assert_array_equal(labels, [2, 5, 149, 0])
     np.testing.assert_array_equal(segment_valid, [True, True, True, False])
@@ -17,13 +17,13 @@ def test_segments_are_the_sorted_classes_without_void():
 
 def test_segment_map_and_labels_give_the_label_map_back():
     label_map = np.random.default_rng(0).integers(-1, 30, size=(20, 30), dtype=np.int32)
-    segment_map, labels, _ = semantic_targets(label_map, num_segments=30, name="x")
+    segment_map, labels, _, _ = semantic_targets(label_map, num_segments=30, name="x")
     np.testing.assert_array_equal(np.where(segment_map < 0, -1, labels[segment_map]), label_map)
 
 
 def test_an_image_that_is_all_void_has_no_segments():
     void = np.full((2, 3), -1, np.int32)
-    segment_map, labels, segment_valid = semantic_targets(void, num_segments=2, name="x")
+    segment_map, labels, segment_valid, _ = semantic_targets(void, num_segments=2, name="x")
     assert (segment_map == -1).all()
     assert (labels == 0).all()
     assert not segment_valid.any()

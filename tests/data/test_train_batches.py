@@ -158,7 +158,7 @@ def test_a_bad_file_stops_the_threads(make_config, tmp_path, write):
 def test_a_missing_label_map_is_found_before_training(make_config, tmp_path, write):
     config = plain_config(make_config, tmp_path, write, size=2)
     Image.new("RGB", (64, 48)).save(tmp_path / "images/train/late.jpg")
-    with pytest.raises(UserError, match=r"no label map: late\.png"):
+    with pytest.raises(UserError, match=r"no label map: late\.jpg"):
         train_batches(config)
 
 

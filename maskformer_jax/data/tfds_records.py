@@ -1,0 +1,110 @@
+"""From TFDS records to examples: those of our builders, and those of TFDS's own that can serve."""
+
+from typing import Any
+
+import numpy as np
+
+from maskformer_jax.categories import DatasetInfo
+from maskformer_jax.data.example import Example, Instance, PanopticLabels, PanopticSegment
+from maskformer_jax.data.folder import check_same_size
+from maskformer_jax.data.images import decode_image, decode_label_map
+from maskformer_jax.data.labels import LabelTable
+from maskformer_jax.data.panoptic import check_segments, decode_ids, to_label_map
+
+Record = dict[str, Any]
+
+OWN = ("image", "image_id")  # and one or more of the next
+OWN_LABELS = ("label_map", "panoptic_map", "instances")
+COCO_PANOPTIC = ("image", "image/id", "panoptic_image", "panoptic_objects")
+CITYSCAPES = ("image_left", "image_id", "segmentation_label")
+
+
+class OwnReader:
+    """Records that `tfds_builders` writes."""
+
+    image_key = "image"
+
+    def __init__(self, info: DatasetInfo) -> None:
+        self._table = LabelTable(info)
+
+    def __call__(self, record: Record, name: str) -> Example:
+        """One record as an example."""
+        image = decode_image(record["image"], name=f"{name} (image)")
+        label_map = panoptic = instances = None
+        if "panoptic_map" in record:
+            panoptic = _read_panoptic(
+                record["panoptic_map"], record["segments"], image.shape, name=name
+            )
+            label_map = to_label_map(panoptic)
+        elif "label_map" in record:
+            stored = decode_label_map(record["label_map"], name=f"{name} (label map)")
+            check_same_size(image.shape[:2], stored.shape, name=name)
+            label_map = self._table.translate(stored, name=f"{name} (label map)")
+        if "instances" in record:
+            instances = _read_instances(record["instances"], image.shape)
+        return Example(record["image_id"].decode(), image, label_map, panoptic, instances)
+
+
+class CocoPanopticReader:
+    """Records of TFDS's `coco/2017_panoptic`: labels are places in COCO's list, which is ours."""
+
+    image_key = "image"
+
+    def __call__(self, record: Record, name: str) -> Example:
+        """One record as an example."""
+        image = decode_image(record["image"], name=f"{name} (image)")
+        panoptic = _read_panoptic(
+            record["panoptic_image"], record["panoptic_objects"], image.shape, name=name
+        )
+        image_id = f"{int(record['image/id']):012d}"
+        return Example(image_id, image, to_label_map(panoptic), panoptic)
+
+
+class CityscapesReader:
+    """Records of TFDS's `cityscapes`, whose label maps hold the label ids of all 34 classes."""
+
+    image_key = "image_left"
+
+    def __init__(self, info: DatasetInfo) -> None:
+        self._labels = np.full(256, -1, np.int32)
+        for label, category in enumerate(info.categories):
+            self._labels[category.category_id] = label
+
+    def __call__(self, record: Record, name: str) -> Example:
+        """One record as an example."""
+        image = decode_image(record["image_left"], name=f"{name} (image)")
+        stored = decode_label_map(record["segmentation_label"], name=f"{name} (label map)")
+        check_same_size(image.shape[:2], stored.shape, name=name)
+        return Example(record["image_id"].decode(), image, self._labels[stored])
+
+
+def _read_panoptic(
+    data: bytes, segments: dict[str, Any], image_shape: tuple[int, ...], *, name: str
+) -> PanopticLabels:
+    id_map = decode_ids(decode_image(data, name=f"{name} (panoptic map)"))
+    check_same_size(image_shape[:2], id_map.shape, name=name)
+    columns = (segments[key] for key in ("id", "label", "is_crowd", "area"))
+    listed = tuple(
+        PanopticSegment(int(number), int(label), bool(is_crowd), int(area))
+        for number, label, is_crowd, area in zip(*columns, strict=True)
+    )
+    panoptic = PanopticLabels(id_map, listed)
+    check_segments(panoptic, name=name)
+    return panoptic
+
+
+def _read_instances(
+    instances: dict[str, Any], image_shape: tuple[int, ...]
+) -> tuple[Instance, ...]:
+    size = list(image_shape[:2])
+    columns = (instances[key] for key in ("label", "is_crowd", "area", "bbox", "counts"))
+    return tuple(
+        Instance(
+            label=int(label),
+            is_crowd=bool(is_crowd),
+            area=float(area),
+            bbox=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+            rle={"size": size, "counts": bytes(counts)},
+        )
+        for label, is_crowd, area, box, counts in zip(*columns, strict=True)
+    )
