@@ -1,26 +1,27 @@
-"""ImageNet backbones: from files with torchvision's (or detectron2's) names to our variables."""
+"""ImageNet backbones: from files under the names of several libraries to our variables."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from maskformer_jax.convert.official import RESNET_RULES, SWIN_RULES
-from maskformer_jax.convert.rules import import_tensors
+from maskformer_jax.convert.rules import Renames, import_tensors
 from maskformer_jax.errors import UserError
 
 InputFormat = Literal["rgb_normalized", "bgr_mean"]
 
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
-SKIPPED = (r"stem\.fc\.(weight|bias)", r".*\.num_batches_tracked")  # classifier, counters
-# Of Swin: classifier, the norm before it, and tables that follow from the sizes.
-SWIN_SKIPPED = (
-    r"(head|norm)\.(weight|bias)",
-    r"layers\..*\.(relative_position_index|attn_mask)",
-)
-RENAMES = (  # detectron2's conversion of torchvision names, in this order
-    (r"^(?!.*layer)", "stem."),
+MSRA_MEAN_RGB = (123.675, 116.28, 103.53)  # with which detectron2 runs Caffe2's files
+NORM_EPSILON = 1e-5  # of frozen batch norms
+
+# Whole models bring their backbone below a name; what stands beside it is skipped.
+WRAPPERS = ((r"^(module\.)?(backbone\.)?", ""),)
+NOT_BACKBONE = (r"(sem_seg_head|criterion)\..*", r".*\.num_batches_tracked")
+# To detectron2's names, from those of torchvision and timm ...
+TORCHVISION_RENAMES = (
+    *WRAPPERS,
+    (r"^(?=(conv1|bn1|fc)\.)", "stem."),
     (r"^layer1\.", "res2."),
     (r"^layer2\.", "res3."),
     (r"^layer3\.", "res4."),
@@ -28,6 +29,37 @@ RENAMES = (  # detectron2's conversion of torchvision names, in this order
     (r"\bbn(\d)\b", r"conv\1.norm"),
     (r"\bdownsample\.0\b", "shortcut"),
     (r"\bdownsample\.1\b", "shortcut.norm"),
+)
+# ... and of Caffe2 (the MSRA files of detectron2's model zoo).
+CAFFE2_RENAMES = (
+    (r"^res_conv1_bn_", "stem.conv1.norm."),
+    (r"^conv1_", "stem.conv1."),
+    (r"^(fc1000|pred)_", "stem.fc."),
+    (r"^(res\d)_(\d+)_branch1_", r"\1.\2.shortcut."),
+    (r"^(res\d)_(\d+)_branch2a_", r"\1.\2.conv1."),
+    (r"^(res\d)_(\d+)_branch2b_", r"\1.\2.conv2."),
+    (r"^(res\d)_(\d+)_branch2c_", r"\1.\2.conv3."),
+    (r"\.bn_", ".norm."),
+    (r"\.norm\.s$", ".norm.weight"),
+    (r"\.norm\.rm$", ".norm.running_mean"),
+    (r"\.norm\.riv$", ".norm.running_var"),
+    (r"\.w$", ".weight"),
+    (r"\.b$", ".bias"),
+)
+# The classifier, and what the optimizer of Caffe2 left.
+RESNET_SKIPPED = (r"stem\.(fc|linear)\.(weight|bias)", r".*_momentum", *NOT_BACKBONE)
+# Since version 0.9, timm counts the merging of patches to the stage that it leads into.
+TIMM_SWIN_RENAMES = (
+    *WRAPPERS,
+    (r"^layers\.1\.downsample\.", "layers.0.downsample."),
+    (r"^layers\.2\.downsample\.", "layers.1.downsample."),
+    (r"^layers\.3\.downsample\.", "layers.2.downsample."),
+)
+# Classifier, the norm before it, and tables that follow from the sizes.
+SWIN_SKIPPED = (
+    r"(head|head\.fc|norm)\.(weight|bias)",
+    r"layers\..*\.(relative_position_index|attn_mask)",
+    *NOT_BACKBONE,
 )
 
 
@@ -51,10 +83,12 @@ def resnet_to_variables(
     difference passes the first convolution as a constant, which is taken off the running mean of
     the norm behind it. So the features are the same except for the outermost 3 pixels of the
     image's border, where the zero padding stands for the one mean or the other: at most
-    0.5 of 255 grey levels.
+    0.5 of 255 grey levels. (Files with Caffe2's names go with our mean.)
 
     Args:
-        tensors: torchvision's names (`layer1.0.bn1.weight`) or detectron2's (`res2.0.conv1...`).
+        tensors: the names of torchvision and timm (`layer1.0.bn1.weight`), of detectron2
+            (`res2.0.conv1...`, maybe in a whole model below `backbone.`) or of Caffe2
+            (`res2_0_branch2a_bn_s`; norms without statistics are scale and shift alone).
             Float16 becomes the template's float32. A classifier is left out.
         template: the shapes of the backbone's own variables, {"params": ..., "constants": ...}
             without a level "backbone".
@@ -77,10 +111,27 @@ def resnet_to_variables(
             f"{source}: Caffe weights have their strides in the first 1x1 convolutions; "
             "model.backbone.stride_in_1x1 is False, but should be True for them"
         )
-    renamed = {_detectron2_name(name): tensor for name, tensor in tensors.items()}
-    variables = import_tensors(renamed, template, RESNET_RULES, skipped=SKIPPED, source=source)
+    is_caffe2 = any(name.endswith("_bn_s") for name in tensors)
+    if is_caffe2 and input_format != "bgr_mean":
+        raise UserError(
+            f"{source}: files with Caffe2's names expect BGR; train.init_backbone_format should "
+            "be 'caffe' for them"
+        )
+    variables = import_tensors(
+        _add_statistics(tensors) if is_caffe2 else tensors,
+        template,
+        RESNET_RULES,
+        renames=CAFFE2_RENAMES if is_caffe2 else TORCHVISION_RENAMES,
+        skipped=RESNET_SKIPPED,
+        source=source,
+    )
     if input_format == "bgr_mean":
-        _adapt_first_convolution(variables, mean=np.asarray(pixel_mean), std=np.asarray(pixel_std))
+        _adapt_first_convolution(
+            variables,
+            theirs=np.asarray(MSRA_MEAN_RGB if is_caffe2 else CAFFE_MEAN_RGB),
+            mean=np.asarray(pixel_mean),
+            std=np.asarray(pixel_std),
+        )
     return variables
 
 
@@ -90,7 +141,7 @@ def swin_to_variables(
     *,
     source: str = "the backbone file",
 ) -> dict[str, Any]:
-    """Turn an ImageNet Swin (the original's names) into the variables of our backbone.
+    """Turn an ImageNet Swin (the original's names, or timm's) into the variables of our backbone.
 
     The norms of the four outputs are not part of the classifier; where the file lacks them they
     start at scale 1 and bias 0.
@@ -113,26 +164,37 @@ def swin_to_variables(
         shape = template["params"][f"norm_res{stage + 2}"]["scale"].shape
         norms[f"norm{stage}.weight"] = np.ones(shape, np.float32)
         norms[f"norm{stage}.bias"] = np.zeros(shape, np.float32)
+    is_timm = any(name.startswith("layers.3.downsample.") for name in tensors)
+    renames: Renames = TIMM_SWIN_RENAMES if is_timm else WRAPPERS
+    own = {name.removeprefix("backbone.") for name in tensors}
     return import_tensors(
-        norms | dict(tensors), template, SWIN_RULES, skipped=SWIN_SKIPPED, source=source
+        {name: tensor for name, tensor in norms.items() if name not in own} | dict(tensors),
+        template,
+        SWIN_RULES,
+        renames=renames,
+        skipped=SWIN_SKIPPED,
+        source=source,
     )
 
 
-def _detectron2_name(name: str) -> str:
-    if re.match(r"(stem|res\d)\.", name):
-        return name
-    for pattern, replacement in RENAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
+def _add_statistics(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """With the running mean 0 and a variance that is 1 together with epsilon, where absent."""
+    statistics: dict[str, np.ndarray] = {}
+    for name, scale in tensors.items():
+        if name.endswith("_bn_s"):
+            place = name.removesuffix("s")
+            statistics[place + "rm"] = np.zeros_like(scale)
+            statistics[place + "riv"] = np.full_like(scale, 1 - NORM_EPSILON)
+    return statistics | dict(tensors)
 
 
 def _adapt_first_convolution(
-    variables: dict[str, Any], *, mean: np.ndarray, std: np.ndarray
+    variables: dict[str, Any], *, theirs: np.ndarray, mean: np.ndarray, std: np.ndarray
 ) -> None:
-    """Make a convolution of BGR less Caffe's mean one of RGB less `mean`, over `std`."""
+    """Make a convolution of BGR less their mean one of RGB less `mean`, over `std`."""
     conv = variables["params"]["stem"]["conv1"]["conv"]
     norm = variables["constants"]["stem"]["conv1"]["norm"]
     kernel = conv["kernel"][:, :, ::-1].astype(np.float64)  # [h, w, rgb, out]
-    offset = np.einsum("hwio,i->o", kernel, mean - np.asarray(CAFFE_MEAN_RGB))
+    offset = np.einsum("hwio,i->o", kernel, mean - theirs)
     conv["kernel"] = (kernel * std[:, None]).astype(np.float32)
     norm["running_mean"] = (norm["running_mean"] - offset).astype(np.float32)

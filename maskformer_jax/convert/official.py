@@ -17,8 +17,10 @@ from maskformer_jax.convert.rules import (
     VECTOR,
     Rule,
     add_prefix,
+    affine,
     export_tensors,
     import_tensors,
+    norm,
     number,
     packed_heads,
 )
@@ -45,52 +47,36 @@ RESNET_RULES = (
 
 # One block of Swin, and what follows the blocks of a stage.
 SWIN_BLOCK_RULES = (
-    Rule(r"(norm\d)/scale", r"\1.weight", VECTOR),
-    Rule(r"(norm\d)/bias", r"\1.bias", VECTOR),
-    Rule(
-        r"attention/(relative_position_bias_table)",
-        r"attn.\1",
-        VECTOR,
-    ),
-    Rule(r"attention/(qkv|proj)/kernel", r"attn.\1.weight", LINEAR),
-    Rule(r"attention/(qkv|proj)/bias", r"attn.\1.bias", VECTOR),
-    Rule(r"linear(\d)/kernel", r"mlp.fc\1.weight", LINEAR),
-    Rule(r"linear(\d)/bias", r"mlp.fc\1.bias", VECTOR),
+    *norm(r"(norm\d)", r"\1"),
+    Rule(r"attention/(relative_position_bias_table)", r"attn.\1", VECTOR),
+    *affine(r"attention/(qkv|proj)", r"attn.\1"),
+    *affine(r"linear(\d)", r"mlp.fc\1"),
 )
 
 
 def swin_stage_rules(stage: int) -> tuple[Rule, ...]:
     """Make the rules of one of Swin's stages 0..3, our "res2" .. "res5"."""
     ours, theirs = f"res{stage + 2}", rf"layers.{stage}.blocks.\1."
+    # What leads into a stage belongs to the one before in the files.
+    merge = f"layers.{stage - 1}.downsample"
     return (
         *number(SWIN_BLOCK_RULES, ours=rf"{ours}_(\d+)/", theirs=theirs),
-        Rule(rf"norm_{ours}/scale", f"norm{stage}.weight", VECTOR),
-        Rule(rf"norm_{ours}/bias", f"norm{stage}.bias", VECTOR),
-        # What leads into a stage belongs to the one before in the files.
-        Rule(rf"merge_{ours}/norm/scale", f"layers.{stage - 1}.downsample.norm.weight", VECTOR),
-        Rule(rf"merge_{ours}/norm/bias", f"layers.{stage - 1}.downsample.norm.bias", VECTOR),
-        Rule(
-            rf"merge_{ours}/reduction/kernel",
-            f"layers.{stage - 1}.downsample.reduction.weight",
-            LINEAR,
-        ),
+        *norm(rf"norm_{ours}", f"norm{stage}"),
+        *norm(rf"merge_{ours}/norm", f"{merge}.norm"),
+        Rule(rf"merge_{ours}/reduction/kernel", f"{merge}.reduction.weight", LINEAR),
     )
 
 
 SWIN_RULES = (
-    Rule(r"patch_embed/proj/kernel", r"patch_embed.proj.weight", CONV),
-    Rule(r"patch_embed/(proj|norm)/bias", r"patch_embed.\1.bias", VECTOR),
-    Rule(r"patch_embed/norm/scale", r"patch_embed.norm.weight", VECTOR),
+    *affine(r"patch_embed/proj", r"patch_embed.proj", CONV),
+    *norm(r"patch_embed/norm", r"patch_embed.norm"),
     *(rule for stage in range(4) for rule in swin_stage_rules(stage)),
 )
 
 
 def attention_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
     """Make the rules of one multi-head attention, whose q, k, v are packed in the files."""
-    rules = [
-        Rule("out/kernel", "out_proj.weight", HEADS_OUT),
-        Rule("out/bias", "out_proj.bias", VECTOR),
-    ]
+    rules = list(affine("out", "out_proj", HEADS_OUT))
     for part, role in enumerate(("query", "key", "value")):
         kernel, bias = packed_heads(part)
         rules.append(Rule(f"{role}/kernel", "in_proj_weight", kernel))
@@ -101,22 +87,16 @@ def attention_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
 TRANSFORMER_LAYER_RULES = (
     *attention_rules("self_attention/", "self_attn."),
     *attention_rules("cross_attention/", "multihead_attn."),
-    Rule(r"ffn/(linear\d)/kernel", r"\1.weight", LINEAR),
-    Rule(r"ffn/(linear\d)/bias", r"\1.bias", VECTOR),
-    Rule(r"(norm\d)/scale", r"\1.weight", VECTOR),
-    Rule(r"(norm\d)/bias", r"\1.bias", VECTOR),
+    *affine(r"ffn/(linear\d)", r"\1"),
+    *norm(r"(norm\d)", r"\1"),
 )
 
 PIXEL_DECODER_RULES = (
     Rule(r"(adapter_\d|layer_\d)/conv/kernel", r"\1.weight", CONV),
-    Rule(r"(adapter_\d|layer_\d)/norm/scale", r"\1.norm.weight", VECTOR),
-    Rule(r"(adapter_\d|layer_\d)/norm/bias", r"\1.norm.bias", VECTOR),
-    Rule(r"mask_features/kernel", r"mask_features.weight", CONV),
-    Rule(r"mask_features/bias", r"mask_features.bias", VECTOR),
-    Rule(r"encoder/input_proj/kernel", r"input_proj.weight", CONV),
-    Rule(r"encoder/input_proj/bias", r"input_proj.bias", VECTOR),
-    Rule(r"encoder/norm/scale", r"transformer.encoder.norm.weight", VECTOR),
-    Rule(r"encoder/norm/bias", r"transformer.encoder.norm.bias", VECTOR),
+    *norm(r"(adapter_\d|layer_\d)/norm", r"\1.norm"),
+    *affine(r"mask_features", r"mask_features", CONV),
+    *affine(r"encoder/input_proj", r"input_proj", CONV),
+    *norm(r"encoder/norm", r"transformer.encoder.norm"),
     *number(
         TRANSFORMER_LAYER_RULES,
         ours=r"encoder/layer_(\d+)/",
@@ -124,17 +104,12 @@ PIXEL_DECODER_RULES = (
     ),
 )
 
-
 TRANSFORMER_DECODER_RULES = (
     Rule(r"query_embed", r"query_embed.weight", VECTOR),
-    Rule(r"input_proj/kernel", r"input_proj.weight", CONV),
-    Rule(r"input_proj/bias", r"input_proj.bias", VECTOR),
-    Rule(r"norm/scale", r"transformer.decoder.norm.weight", VECTOR),
-    Rule(r"norm/bias", r"transformer.decoder.norm.bias", VECTOR),
-    Rule(r"class_embed/kernel", r"class_embed.weight", LINEAR),
-    Rule(r"class_embed/bias", r"class_embed.bias", VECTOR),
-    Rule(r"mask_embed/layer_(\d)/kernel", r"mask_embed.layers.\1.weight", LINEAR),
-    Rule(r"mask_embed/layer_(\d)/bias", r"mask_embed.layers.\1.bias", VECTOR),
+    *affine(r"input_proj", r"input_proj", CONV),
+    *norm(r"norm", r"transformer.decoder.norm"),
+    *affine(r"class_embed", r"class_embed"),
+    *affine(r"mask_embed/layer_(\d)", r"mask_embed.layers.\1"),
     *number(
         TRANSFORMER_LAYER_RULES,
         ours=r"layer_(\d+)/",
@@ -142,18 +117,15 @@ TRANSFORMER_DECODER_RULES = (
     ),
 )
 
-PER_PIXEL_RULES = (
-    Rule(r"kernel", r"weight", CONV),
-    Rule(r"bias", r"bias", VECTOR),
-)
-
 RULES = (
     *add_prefix(RESNET_RULES, ours="backbone/", theirs="backbone."),
     *add_prefix(SWIN_RULES, ours="backbone/", theirs="backbone."),
     *add_prefix(PIXEL_DECODER_RULES, ours="pixel_decoder/", theirs=PIXEL_DECODER),
     *add_prefix(TRANSFORMER_DECODER_RULES, ours="transformer_decoder/", theirs=PREDICTOR),
-    *add_prefix(PER_PIXEL_RULES, ours="predictor/", theirs=PREDICTOR),
+    *affine("predictor", PREDICTOR.removesuffix("."), CONV),
 )
+# From the names of the released files to the current ones.
+RELEASED_RENAMES = ((r"^sem_seg_head\.(?!predictor\.)", PIXEL_DECODER),)
 
 
 def to_variables(
@@ -176,8 +148,14 @@ def to_variables(
     Raises:
         UserError: tensors are missing, unexpected or mis-shaped; names all of them.
     """
+    is_current = any(name.startswith(PIXEL_DECODER) for name in tensors)
     return import_tensors(
-        _to_current_names(tensors), template, RULES, skipped=SKIPPED, source=source
+        tensors,
+        template,
+        RULES,
+        renames=() if is_current else RELEASED_RENAMES,
+        skipped=SKIPPED,
+        source=source,
     )
 
 
@@ -208,25 +186,24 @@ def from_variables(
 def _make_constants(
     tensors: Mapping[str, np.ndarray], no_object_weight: float
 ) -> dict[str, np.ndarray]:
-    constants = {}
     class_bias = tensors.get(PREDICTOR + "class_embed.bias")
-    if class_bias is not None:
-        constants[EMPTY_WEIGHT] = np.ones_like(class_bias)
-        constants[EMPTY_WEIGHT][-1] = no_object_weight
-    for name, tensor in tensors.items():
-        if name.endswith("relative_position_bias_table"):
-            window = (math.isqrt(tensor.shape[0]) + 1) // 2
-            index_name = name.removesuffix("bias_table") + "index"
-            constants[index_name] = relative_position_index(window)
-    return constants
+    classes = {} if class_bias is None else class_weights(class_bias.size, no_object_weight)
+    return classes | window_indices(tensors)
 
 
-def _to_current_names(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    if any(name.startswith(PIXEL_DECODER) for name in tensors):
-        return tensors
+def class_weights(num_outputs: int, no_object_weight: float) -> dict[str, np.ndarray]:
+    """Make the constant of the loss that files carry: the weights of K classes and no-object."""
+    weights = np.ones(num_outputs, np.float32)
+    weights[-1] = no_object_weight
+    return {EMPTY_WEIGHT: weights}
+
+
+def window_indices(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Make the constant beside each bias table of Swin: which entry serves which pair."""
     return {
-        name.replace(HEAD, PIXEL_DECODER, 1)
-        if name.startswith(HEAD) and not name.startswith(PREDICTOR)
-        else name: tensor
+        name.removesuffix("bias_table") + "index": relative_position_index(
+            (math.isqrt(tensor.shape[0]) + 1) // 2
+        )
         for name, tensor in tensors.items()
+        if name.endswith("relative_position_bias_table")
     }

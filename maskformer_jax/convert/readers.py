@@ -22,7 +22,7 @@ from maskformer_jax.convert.torch_files import TorchFile, View
 from maskformer_jax.errors import UserError
 
 Tensors = dict[str, np.ndarray]
-MODEL_KEYS = ("model", "state_dict")  # under which the tensors lie beside other things
+MODEL_KEYS = ("model", "state_dict", "blobs")  # under which the tensors lie beside other things
 
 
 def read_tensors(path: str | Path) -> Tensors:

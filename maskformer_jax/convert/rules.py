@@ -3,11 +3,12 @@
 A rule is a pattern for the path of one of our variables (without its collection, for example
 "backbone/res2_0/conv1/conv/kernel"), the name that the tensor has elsewhere, and how its layout
 differs. Every variable matches exactly one rule; every foreign tensor is used or listed as
-skipped; whatever does not fit is reported at once.
+skipped; whatever does not fit is reported at once. Where names differ between files of one kind,
+renames bring them to those of the rules first.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +44,17 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of a table: `theirs` may refer to the groups of the pattern `ours`."""
+    """One line of a table: `theirs` may refer to the groups of the pattern `ours`.
+
+    Several names, with spaces between, are tensors that lie stacked in the one of the layout.
+    """
 
     ours: str
     theirs: str
     layout: Layout
+
+
+Renames = Sequence[tuple[str, str]]  # (pattern, replacement), applied in this order
 
 
 VECTOR = Layout(lambda x, shape: x.reshape(shape), lambda x: x)
@@ -57,21 +64,44 @@ LINEAR = Layout(lambda x, _: x.T, lambda x: x.T)
 HEADS_OUT = Layout(lambda x, shape: x.T.reshape(shape), lambda x: x.reshape(-1, x.shape[-1]).T)
 
 
-def packed_heads(part: int) -> tuple[Layout, Layout]:
-    """Make the layouts of kernel [in, heads, head_dim] and bias in a packed q, k, v projection."""
+def packed_heads(part: int, *, num_parts: int = 3) -> tuple[Layout, Layout]:
+    """Make the layouts of kernel [in, heads, head_dim] and bias in a packed q, k, v projection.
+
+    With `num_parts` = 1 it is a projection of its own.
+    """
     kernel = Layout(
         lambda x, shape: x.T.reshape(shape),
         lambda x: x.reshape(x.shape[0], -1).T,
         part=part,
-        num_parts=3,
+        num_parts=num_parts,
     )
-    bias = Layout(lambda x, shape: x.reshape(shape), lambda x: x.ravel(), part=part, num_parts=3)
+    bias = Layout(
+        lambda x, shape: x.reshape(shape), lambda x: x.ravel(), part=part, num_parts=num_parts
+    )
     return kernel, bias
+
+
+def affine(ours: str, theirs: str, layout: Layout = LINEAR) -> tuple[Rule, Rule]:
+    """Make the rules of kernel and bias of a layer."""
+    kernels, biases = (
+        " ".join(f"{name}.{kind}" for name in theirs.split()) for kind in ("weight", "bias")
+    )
+    return Rule(f"{ours}/kernel", kernels, layout), Rule(f"{ours}/bias", biases, VECTOR)
+
+
+def norm(ours: str, theirs: str) -> tuple[Rule, Rule]:
+    """Make the rules of scale and bias of a layer or group norm."""
+    return (
+        Rule(f"{ours}/scale", f"{theirs}.weight", VECTOR),
+        Rule(f"{ours}/bias", f"{theirs}.bias", VECTOR),
+    )
 
 
 def add_prefix(rules: Sequence[Rule], *, ours: str, theirs: str) -> tuple[Rule, ...]:
     """Move a table down, for example below "backbone/" here and "backbone." there."""
-    return tuple(Rule(ours + rule.ours, theirs + rule.theirs, rule.layout) for rule in rules)
+    return tuple(
+        Rule(ours + rule.ours, _add_to_each(theirs, rule.theirs), rule.layout) for rule in rules
+    )
 
 
 def number(rules: Sequence[Rule], *, ours: str, theirs: str) -> tuple[Rule, ...]:
@@ -81,9 +111,17 @@ def number(rules: Sequence[Rule], *, ours: str, theirs: str) -> tuple[Rule, ...]
     have at most one themselves.
     """
     return tuple(
-        Rule(ours + rule.ours, theirs + rule.theirs.replace(r"\1", r"\2"), rule.layout)
+        Rule(
+            ours + rule.ours,
+            _add_to_each(theirs, rule.theirs.replace(r"\1", r"\2")),
+            rule.layout,
+        )
         for rule in rules
     )
+
+
+def _add_to_each(prefix: str, names: str) -> str:
+    return " ".join(prefix + name for name in names.split())
 
 
 def import_tensors(
@@ -91,6 +129,7 @@ def import_tensors(
     template: Mapping[str, Any],
     rules: Sequence[Rule],
     *,
+    renames: Renames = (),
     skipped: Sequence[str] = (),
     source: str = "the checkpoint",
 ) -> dict[str, Any]:
@@ -101,35 +140,44 @@ def import_tensors(
         template: nested dicts, a collection at the top, of anything with `shape` (and `dtype`,
             else float32).
         rules: the table.
-        skipped: patterns of foreign names that belong to no variable.
+        renames: from the names of this file to those of the table.
+        skipped: patterns of (renamed) foreign names that belong to no variable.
         source: how error messages call the tensors, say the path of their file.
 
     Raises:
         UserError: tensors are missing, unexpected or mis-shaped; names all of them.
     """
+    origins, problems = _rename(tensors, renames)
     flat: dict[tuple[str, ...], np.ndarray] = {}
     used: set[str] = set()
-    missing, mis_shaped = set(), []
-    for path, leaf in _leaves(template):
-        name, layout = _find(rules, path)
-        shape, expected = tuple(leaf.shape), layout.foreign_shape(tuple(leaf.shape))
-        if name not in tensors:
-            missing.add(f"missing: {name} {list(expected)}")
-        elif tensors[name].shape != expected:
-            mis_shaped.append(
-                f"wrong shape: {name} is {list(tensors[name].shape)}, "
-                f"the model needs {list(expected)}"
-            )
-        else:
-            value = layout.to_ours(layout.share(tensors[name]), shape)
+    missing: dict[str, None] = {}  # in order, each once
+    mis_shaped: dict[str, None] = {}
+    for path, leaf in leaves(template):
+        names, layout = _find(rules, path)
+        shape, stacked = tuple(leaf.shape), layout.foreign_shape(tuple(leaf.shape))
+        expected = (stacked[0] // len(names), *stacked[1:])
+        used.update(names)
+        absent = [name for name in names if name not in origins]
+        wrong = [
+            name for name in names if name in origins and tensors[origins[name]].shape != expected
+        ]
+        missing |= {f"missing: {name} {list(expected)}": None for name in absent}
+        mis_shaped |= {
+            f"wrong shape: {origins[name]} is {list(tensors[origins[name]].shape)}, "
+            f"the model needs {list(expected)}": None
+            for name in wrong
+        }
+        if not absent and not wrong:
+            parts = [tensors[origins[name]] for name in names]
+            tensor = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            value = layout.to_ours(layout.share(tensor), shape)
             flat[path] = np.ascontiguousarray(value, getattr(leaf, "dtype", np.float32))
-        used.add(name)
     unexpected = [
-        f"unexpected: {name} {list(tensors[name].shape)}"
-        for name in tensors
+        f"unexpected: {origin} {list(tensors[origin].shape)}"
+        for name, origin in origins.items()
         if name not in used and not any(re.fullmatch(pattern, name) for pattern in skipped)
     ]
-    problems = sorted(missing) + sorted(set(mis_shaped)) + sorted(unexpected)
+    problems += sorted(missing) + sorted(mis_shaped) + sorted(unexpected)
     if problems:
         raise UserError("\n  ".join([f"{source} does not fit the model:", *problems]))
     return _nest(flat)
@@ -137,36 +185,52 @@ def import_tensors(
 
 def export_tensors(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np.ndarray]:
     """Give our variables their foreign names and layouts; the inverse of `import_tensors`."""
-    shares: dict[str, list[tuple[int, np.ndarray]]] = {}
-    for path, leaf in _leaves(variables):
-        name, layout = _find(rules, path)
-        shares.setdefault(name, []).append((layout.part, layout.to_theirs(np.asarray(leaf))))
-    return {
-        name: np.concatenate([share for _, share in sorted(parts, key=lambda part: part[0])])
-        for name, parts in shares.items()
-    }
+    shares: dict[tuple[str, ...], list[tuple[int, np.ndarray]]] = {}
+    for path, leaf in leaves(variables):
+        names, layout = _find(rules, path)
+        shares.setdefault(names, []).append((layout.part, layout.to_theirs(np.asarray(leaf))))
+    tensors = {}
+    for names, parts in shares.items():
+        stacked = np.concatenate([share for _, share in sorted(parts, key=lambda part: part[0])])
+        tensors |= dict(zip(names, np.split(stacked, len(names)), strict=True))
+    return tensors
 
 
-def _find(rules: Sequence[Rule], path: tuple[str, ...]) -> tuple[str, Layout]:
+def leaves(
+    tree: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Walk through nested dicts: each leaf with its path."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _rename(names: Iterable[str], renames: Renames) -> tuple[dict[str, str], list[str]]:
+    """The names that the rules know, with those of the file; and clashes."""
+    origins: dict[str, str] = {}
+    clashes = []
+    for origin in names:
+        name = origin
+        for pattern, replacement in renames:
+            name = re.sub(pattern, replacement, name)
+        if name in origins:
+            clashes.append(f"the same twice: {origins[name]} and {origin}")
+        origins[name] = origin
+    return origins, clashes
+
+
+def _find(rules: Sequence[Rule], path: tuple[str, ...]) -> tuple[tuple[str, ...], Layout]:
     ours = "/".join(path[1:])
     found = [
-        (match.expand(rule.theirs), rule.layout)
+        (tuple(match.expand(rule.theirs).split()), rule.layout)
         for rule in rules
         if (match := re.fullmatch(rule.ours, ours))
     ]
     if len(found) != 1:
         raise ValueError(f"{ours} matches {len(found)} conversion rules instead of one")
     return found[0]
-
-
-def _leaves(
-    tree: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, (*path, key))
-        else:
-            yield (*path, key), value
 
 
 def _nest(flat: Mapping[tuple[str, ...], np.ndarray]) -> dict[str, Any]:

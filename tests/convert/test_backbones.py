@@ -85,6 +85,69 @@ def test_detectron2_names():
     jax.tree.map(np.testing.assert_array_equal, load(mixed, model), load(tensors, model))
 
 
+def test_a_whole_model_brings_its_backbone():
+    model = ResNet(depth=18, width=4)
+    tensors = make_tensors(model)
+    whole = {f"backbone.{name}": x for name, x in tensors.items()}
+    whole["sem_seg_head.predictor.query_embed.weight"] = np.zeros((5, 4), np.float32)
+    whole["criterion.empty_weight"] = np.ones(3, np.float32)
+    jax.tree.map(np.testing.assert_array_equal, load(whole, model), load(tensors, model))
+
+
+def caffe2_name(name: str) -> str:
+    """From torchvision's to that of Caffe2's blob; the names are those of the model zoo's files."""
+    *places, kind = name.split(".")
+    kind = {"weight": "w", "bias": "b", "running_mean": "rm", "running_var": "riv"}[kind]
+    layer = ".".join(places[2:]) if places[0].startswith("layer") else places[0]
+    is_norm = layer.startswith("bn") or layer == "downsample.1"
+    kind = f"bn_{kind.replace('w', 's')}" if is_norm else kind
+    if not places[0].startswith("layer"):
+        return f"res_conv1_{kind}" if is_norm else f"conv1_{kind}"
+    branch = "1" if "downsample" in layer else f"2{' abc'[int(layer[-1])]}"
+    return f"res{int(places[0][-1]) + 1}_{places[1]}_branch{branch}_{kind}"
+
+
+def test_caffe2_names():
+    model = ResNet(depth=50, width=4, stride_in_1x1=True)
+    tensors = make_tensors(model)
+    for name in tensors:  # the files hold scale and shift alone
+        if "running" in name:
+            value = 0 if name.endswith("mean") else 1 - 1e-5
+            tensors[name] = np.full_like(tensors[name], value)
+    blobs = {caffe2_name(name): x for name, x in tensors.items() if "running" not in name}
+    assert {"conv1_w", "res_conv1_bn_s", "res4_5_branch2c_bn_b", "res2_0_branch1_w"} <= set(blobs)
+    blobs |= {"fc1000_w": np.zeros((5, 4)), "fc1000_b": np.zeros(5)}
+    variables = load(blobs, model, input_format="bgr_mean")
+    expected = load(tensors, model)
+    kernel = variables["params"]["stem"]["conv1"].pop("conv")["kernel"]
+    theirs = expected["params"]["stem"]["conv1"].pop("conv")["kernel"]
+    np.testing.assert_allclose(kernel, theirs[:, :, ::-1] * np.float32(STD)[:, None], rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, variables, expected)  # the mean is ours already
+    with pytest.raises(UserError, match="init_backbone_format should be 'caffe'"):
+        load(blobs, model)
+
+
+def test_the_three_convolutions_of_a_deeplab_stem():
+    model = ResNet(depth=50, width=4, stem="deeplab")
+    tensors = {
+        name.replace("bn", "conv").replace(".", ".norm.") if name.startswith("bn") else name: x
+        for name, x in make_tensors(model).items()
+    }
+    tensors = {
+        f"stem.{name}" if name.startswith("conv") else name: x for name, x in tensors.items()
+    }
+    variables = load(tensors, model)
+    for i in (1, 2, 3):
+        np.testing.assert_array_equal(
+            variables["params"]["stem"][f"conv{i}"]["conv"]["kernel"],
+            tensors[f"stem.conv{i}.weight"].transpose(2, 3, 1, 0),
+        )
+        np.testing.assert_array_equal(
+            variables["constants"]["stem"][f"conv{i}"]["norm"]["running_var"],
+            tensors[f"stem.conv{i}.norm.running_var"],
+        )
+
+
 def test_bgr_weights_see_the_same_image():
     """Interior features of an RGB image equal those of the original network on its BGR input."""
     model = ResNet(depth=18, width=4)
@@ -116,7 +179,9 @@ def test_caffe_weights_need_caffe_strides():
 
 def test_another_depth_is_told_apart():
     tensors = make_tensors(ResNet(depth=34, width=4))
-    with pytest.raises(UserError, match=r"file\.npz does not fit.*\n.*unexpected: res2\.2\.conv1"):
+    with pytest.raises(
+        UserError, match=r"(?s)file\.npz does not fit.*unexpected: layer1\.2\.conv1"
+    ):
         load(tensors, ResNet(depth=18, width=4), source="file.npz")
 
 

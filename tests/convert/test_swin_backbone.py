@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,6 +73,19 @@ def test_output_norms_of_a_file_are_kept():
     tensors = imagenet_tensors() | {"norm2.bias": np.full(32, 3, np.float32)}
     params = swin_to_variables(tensors, TEMPLATE)["params"]
     assert (params["norm_res4"]["bias"] == 3).all()
+
+
+def test_timm_counts_merging_to_the_stage_that_follows():
+    tensors = imagenet_tensors()
+    timm = {
+        re.sub(r"layers\.(\d)\.downsample", lambda x: f"layers.{int(x[1]) + 1}.downsample", name): x
+        for name, x in tensors.items()
+        if "attn_mask" not in name and not name.startswith("head")
+    }
+    timm["head.fc.weight"], timm["head.fc.bias"] = tensors["head.weight"], tensors["head.bias"]
+    assert "layers.3.downsample.norm.weight" in timm
+    theirs, ours = (swin_to_variables(x, TEMPLATE) for x in (tensors, timm))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def test_another_window_is_told_apart():
