@@ -1,5 +1,6 @@
 """Models by name, and checkpoints of any kind made ready to use."""
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
 from maskformer_jax.models.build import build_model
-from maskformer_jax.variables_io import find_config, read_variables
+from maskformer_jax.variables_io import find_config, find_label_names, read_variables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +106,10 @@ def load_pretrained(
 
     Args:
         path: A workdir of ours or one checkpoint in it, or a published `.pkl` (or its tensors in
-            a `.pth`, `.safetensors` or `.npz`).
+            a `.pth`, `.safetensors` or `.npz`), or a Hugging Face folder.
         name: The recipe that the checkpoint belongs to, one of `list_models()`.
-        config: The recipe itself, in place of `name`. Our own checkpoints need neither.
+        config: The recipe itself, in place of `name`. Our own checkpoints and Hugging Face
+            folders need neither.
 
     Raises:
         UserError: there is no checkpoint, it is damaged, or it does not fit the recipe; tensors
@@ -125,4 +127,17 @@ def load_pretrained(
     model = build_model(config.model, num_classes=info.num_classes)
     template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3), jnp.uint8))
     variables = read_variables(path, template)
-    return Loaded(model=model, variables=variables, config=config, categories=info.categories)
+    categories = _rename(info.categories, find_label_names(path))
+    return Loaded(model=model, variables=variables, config=config, categories=categories)
+
+
+def _rename(
+    categories: tuple[Category, ...], names: tuple[str, ...] | None
+) -> tuple[Category, ...]:
+    """The categories under the names that a checkpoint brings, if any."""
+    return tuple(
+        dataclasses.replace(category, name=name)
+        for category, name in zip(
+            categories, names or [category.name for category in categories], strict=True
+        )
+    )

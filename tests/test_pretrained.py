@@ -202,5 +202,5 @@ def test_published_file_has_the_form_that_the_published_code_loads(files, saved)
 def test_exports_overwrite_no_folder_and_know_their_suffixes(files, saved):
     with pytest.raises(UserError, match="exists already"):
         write_workdir(saved.variables, saved.config, files / "run")
-    with pytest.raises(UserError, match=r"should end in \.pkl or \.npz"):
+    with pytest.raises(UserError, match=r"should end in \.pkl, \.npz or \.safetensors"):
         write_published(saved.variables, saved.config, files / "model.pth")

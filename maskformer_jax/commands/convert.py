@@ -1,4 +1,4 @@
-"""`convert`: a published checkpoint to ours, or ours to a published one."""
+"""`convert`: a published checkpoint or a Hugging Face folder to ours, or ours to one of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +14,8 @@ def run(argv: Sequence[str]) -> None:
     """
     parser = CommandParser(
         "convert",
-        "Convert a checkpoint: to a published file where the output ends in .pkl or .npz, else to "
-        "a workdir of ours.",
+        "Convert a checkpoint: to a published file where the output ends in .pkl, .npz or "
+        ".safetensors, else to a folder.",
         config="optional",
     )
     parser.add_argument(
@@ -23,18 +23,37 @@ def run(argv: Sequence[str]) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="a workdir, one checkpoint in it, or a published .pkl (which needs --config)",
+        help="a workdir, one checkpoint in it, a Hugging Face folder, or a published .pkl (or "
+        ".pth, .npz, .safetensors), which needs --config",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="PATH", help="FILE.pkl, FILE.npz or a folder"
+        "--output", type=Path, required=True, metavar="PATH", help="FILE.pkl or the like, or FOLDER"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("workdir", "huggingface"),
+        default="workdir",
+        help="what a folder becomes: a workdir of ours, or a model that transformers loads",
+    )
+    parser.add_argument(
+        "--naming",
+        choices=("released", "current"),
+        default="released",
+        help="of a published file: as the released files, or as inside the published model",
     )
     arguments, overrides = parser.read(argv)
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
 
-    from maskformer_jax.checkpoint_export import write_published, write_workdir
+    from maskformer_jax import checkpoint_export
     from maskformer_jax.pretrained import load_pretrained
 
+    output = arguments.output
     loaded = load_pretrained(arguments.checkpoint, config=config)
-    write = write_published if arguments.output.suffix else write_workdir
-    write(loaded.variables, config, arguments.output)
-    print(f"wrote {arguments.output}")
+    if output.suffix:
+        checkpoint_export.write_published(loaded.variables, config, output, naming=arguments.naming)
+    elif arguments.format == "huggingface":
+        names = [category.name for category in loaded.categories]
+        checkpoint_export.write_huggingface(loaded.variables, config, output, label_names=names)
+    else:
+        checkpoint_export.write_workdir(loaded.variables, config, output)
+    print(f"wrote {output}")

@@ -98,17 +98,10 @@ def read_config(folder: Path) -> Config:
     return config
 
 
-def read_label_names(folder: Path) -> tuple[str, ...]:
-    """The names of the classes in label order.
-
-    Raises:
-        UserError: the labels are not numbered 0..K-1.
-    """
-    labels = _read_json(folder / CONFIG_FILE).get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
-    names = {str(label): name for label, name in labels.items()} if labels else {}
-    if set(names) != {str(label) for label in range(len(names))} or not names:
-        raise UserError(f"{folder / CONFIG_FILE}: id2label should name the labels 0..K-1")
-    return tuple(str(names[str(label)]) for label in range(len(names)))
+def read_labels(folder: Path) -> dict[str, Any]:
+    """The table `id2label` of the classes; transformers does not write its default."""
+    labels = _read_json(folder / CONFIG_FILE).get("id2label")
+    return labels if isinstance(labels, dict) else {"0": "LABEL_0", "1": "LABEL_1"}
 
 
 def describe_model(config: Config, label_names: Sequence[str]) -> dict[str, Any]:
@@ -139,7 +132,8 @@ def describe_model(config: Config, label_names: Sequence[str]) -> dict[str, Any]
         },
         "fpn_feature_size": model.pixel_decoder.conv_dim,
         "mask_feature_size": model.pixel_decoder.mask_dim,
-        "use_auxiliary_loss": decoder.deep_supervision,
+        # With True, transformers 5 fails outside training; those who train there set it.
+        "use_auxiliary_loss": False,
         "cross_entropy_weight": config.loss.class_weight,
         "mask_weight": config.loss.mask_weight,
         "dice_weight": config.loss.dice_weight,
@@ -150,7 +144,7 @@ def describe_model(config: Config, label_names: Sequence[str]) -> dict[str, Any]
     }
 
 
-def describe_preprocessing(config: Config, *, ignore_index: int = 255) -> dict[str, Any]:
+def describe_preprocessing(config: Config) -> dict[str, Any]:
     """Transformers' `preprocessor_config.json`: sizes of evaluation, mean and deviation."""
     model = config.model
     return {
@@ -164,8 +158,6 @@ def describe_preprocessing(config: Config, *, ignore_index: int = 255) -> dict[s
         "do_normalize": True,
         "image_mean": [value / 255 for value in model.pixel_mean],
         "image_std": [value / 255 for value in model.pixel_std],
-        "ignore_index": ignore_index,
-        "do_reduce_labels": False,
     }
 
 

@@ -189,7 +189,7 @@ def export_tensors(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[
     for path, leaf in leaves(variables):
         names, layout = _find(rules, path)
         shares.setdefault(names, []).append((layout.part, layout.to_theirs(np.asarray(leaf))))
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     for names, parts in shares.items():
         stacked = np.concatenate([share for _, share in sorted(parts, key=lambda part: part[0])])
         tensors |= dict(zip(names, np.split(stacked, len(names)), strict=True))

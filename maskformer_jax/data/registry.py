@@ -3,11 +3,13 @@
 import difflib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from maskformer_jax.categories import Category, DatasetInfo
+from maskformer_jax.data import label_names
 from maskformer_jax.errors import UserError
 
 _METADATA = resources.files("maskformer_jax.data") / "metadata"
@@ -24,7 +26,8 @@ def load_dataset_info(name: str) -> DatasetInfo:
 
     Args:
         name: one of `list_datasets()`, or the path of a JSON file of the same form (see
-            metadata/camvid.json) that describes a data set of one's own.
+            metadata/camvid.json) that describes a data set of one's own, or of the `config.json`
+            of a Hugging Face model, which names its classes.
 
     Raises:
         UserError: there is no such data set, or the JSON file is not of that form.
@@ -46,9 +49,21 @@ def load_dataset_info(name: str) -> DatasetInfo:
     return _parse_info(text, origin=f"metadata of {name}")
 
 
+def find_dataset(names: Sequence[str]) -> str | None:
+    """The data set whose classes have these names, but for spelling; None where there is none."""
+    for dataset in list_datasets():
+        if label_names.agree(names, load_dataset_info(dataset)):
+            return dataset
+    return None
+
+
 def _parse_info(text: str, *, origin: str) -> DatasetInfo:
     try:
         fields = json.loads(text)
+        if "id2label" in fields:
+            return label_names.make_info(
+                Path(origin).absolute().parent.name, label_names.parse_id2label(fields["id2label"])
+            )
         categories = tuple(_parse_category(entry) for entry in fields["categories"])
         info = DatasetInfo(
             name=str(fields["name"]),

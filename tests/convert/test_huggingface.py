@@ -1,0 +1,187 @@
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from maskformer_jax.checkpoint_export import write_huggingface, write_workdir
+from maskformer_jax.config import Config, ModelConfig, ResNetConfig, SwinConfig
+from maskformer_jax.convert.huggingface_config import read_config
+from maskformer_jax.errors import UserError
+from maskformer_jax.models.build import build_model
+from maskformer_jax.pretrained import load_pretrained
+
+NAMES = ("sky", "road, route", "car")
+ATTENTION = "model.pixel_level_module.encoder.model.encoder.layers.1.blocks.1.attention.self."
+
+
+def make_config() -> Config:
+    config = Config(name="out")
+    config.model.backbone = SwinConfig(
+        embed_dim=8, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 4), window=2, drop_path=0.2
+    )
+    config.model.pixel_decoder.conv_dim = config.model.pixel_decoder.mask_dim = 32
+    decoder = config.model.transformer_decoder
+    decoder.num_queries, decoder.num_layers, decoder.hidden_dim, decoder.ffn_dim = 5, 1, 32, 32
+    config.model.size_divisibility = 16
+    config.eval.short_edge, config.eval.max_size = 64, 128
+    config.loss.no_object_weight = 0.25
+    return config
+
+
+@pytest.fixture(scope="module")
+def variables():
+    model = build_model(make_config().model, num_classes=3)
+    images = jnp.zeros((1, 32, 32, 3), jnp.uint8)
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype),
+        jax.eval_shape(model.init, jax.random.key(0), images),
+    )
+
+
+@pytest.fixture
+def folder(variables, tmp_path) -> Path:
+    write_huggingface(variables, make_config(), tmp_path / "out", label_names=NAMES)
+    return tmp_path / "out"
+
+
+def edit(file: Path, **changes) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_a_folder_brings_model_config_and_labels(folder, variables):
+    loaded = load_pretrained(folder)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
+    assert tuple(category.name for category in loaded.categories) == NAMES
+    assert len({category.color for category in loaded.categories}) == 3
+    expected = make_config()
+    expected.data.dataset = str(folder / "config.json")
+    assert loaded.config == expected
+
+
+def test_known_labels_bring_their_data_set(folder):
+    # Cityscapes under names as others write them.
+    names = "Road,Sidewalk,building,wall,fence,pole,traffic_light,traffic sign,vegetation,terrain,"
+    names += "sky,person,rider,car,truck,bus,train,motorcycle,my bicycle"
+    labels = {str(label): name for label, name in enumerate(names.split(","))}
+    tensors = load_file(folder / "model.safetensors")
+    for name in ("class_predictor.weight", "class_predictor.bias", "criterion.empty_weight"):
+        tensors[name] = np.resize(tensors[name], (20, *tensors[name].shape[1:]))
+    save_file(tensors, folder / "model.safetensors")
+    edit(folder / "config.json", id2label=labels)
+    loaded = load_pretrained(folder)
+    assert loaded.config.data.dataset == "cityscapes-19"
+    assert loaded.categories[6].name == "traffic_light"
+    assert loaded.categories[13].is_thing
+    assert not loaded.categories[0].is_thing
+
+
+def test_a_workdir_made_of_it_stands_alone(folder, tmp_path):
+    loaded = load_pretrained(folder)
+    write_workdir(loaded.variables, loaded.config, tmp_path / "run")
+    for file in folder.iterdir():
+        file.unlink()
+    again = load_pretrained(tmp_path / "run")
+    assert again.categories == loaded.categories
+    jax.tree.map(np.testing.assert_array_equal, again.variables, loaded.variables)
+
+
+def test_shards_and_the_names_inside_transformers_5(folder, variables):
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    new = {
+        name.replace("_attn.out_proj", "_attn.o_proj").replace(".fc", ".mlp.fc"): tensor
+        for name, tensor in tensors.items()
+    }
+    assert new.keys() != tensors.keys()
+    shards = [dict(list(new.items())[i::2]) for i in range(2)]
+    places = {}
+    for i, shard in enumerate(shards):
+        save_file(shard, folder / f"model-{i}.safetensors")
+        places |= dict.fromkeys(shard, f"model-{i}.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    loaded = load_pretrained(folder)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
+    (folder / "model-1.safetensors").unlink()
+    with pytest.raises(UserError, match=r"model-1\.safetensors: no such file"):
+        load_pretrained(folder)
+    index.write_text(json.dumps({"weight_map": {"a": "../secret.safetensors"}}))
+    with pytest.raises(UserError, match="its files should lie beside it"):
+        load_pretrained(folder)
+
+
+def test_missing_extra_and_mis_shaped_tensors_in_one_message(folder):
+    tensors = load_file(folder / "model.safetensors")
+    del tensors[ATTENTION + "key.bias"]
+    tensors["extra"] = np.zeros(2, np.float32)
+    tensors["class_predictor.bias"] = np.zeros(9, np.float32)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(UserError) as error:
+        load_pretrained(folder)
+    assert str(error.value).splitlines() == [
+        f"{folder} does not fit the model:",
+        f"  missing: {ATTENTION}key.bias [16]",
+        "  wrong shape: class_predictor.bias is [9], the model needs [4]",
+        "  unexpected: extra [2]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "mask2former"}, "model_type is 'mask2former', but should be 'maskformer'"),
+        (
+            {"backbone_config": {"model_type": "swin", "patch_size": 2, "hidden_act": "relu"}},
+            r"(?s)patch_size is 2, should be 4.*hidden_act is 'relu', should be 'gelu'",
+        ),
+        ({"backbone_config": {"model_type": "convnext"}}, "should be 'swin' or 'resnet'"),
+        (
+            {"backbone_config": {"model_type": "resnet", "depths": [1, 1, 1, 1]}},
+            r"depths are bottleneck \[1, 1, 1, 1\], should be one of basic \[2, 2, 2, 2\]",
+        ),
+        (
+            {"backbone_config": {"model_type": "resnet", "hidden_sizes": [64, 128, 256, 512]}},
+            r"hidden_sizes is \[64.*should be \[256",
+        ),
+        ({"decoder_config": {"activation_function": "gelu"}}, "activation_function is 'gelu'"),
+        ({"fpn_feature_size": "many"}, r"config\.json: not a config of MaskFormer"),
+        ({"id2label": {"0": "a", "2": "b"}}, "should name the labels 0..K-1"),
+    ],
+)
+def test_another_model_is_refused(folder, changes, message):
+    edit(folder / "config.json", **changes)
+    with pytest.raises(UserError, match=message):
+        load_pretrained(folder)
+
+
+def test_older_spellings_of_preprocessing(folder):
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"size": 512, "max_size": 2048, "size_divisibility": 32})
+    )
+    config = read_config(folder)
+    assert (config.eval.short_edge, config.eval.max_size) == (512, 2048)
+    assert config.model.size_divisibility == 32
+    assert config.model.pixel_mean == ModelConfig().pixel_mean
+    assert config.model.pixel_std == ModelConfig().pixel_std
+
+
+def test_a_folder_without_tensors(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"should hold model\.safetensors or pytorch_model\.bin"):
+        load_pretrained(folder)
+
+
+def test_parts_that_hugging_face_lacks_are_all_named(variables, tmp_path):
+    config = make_config()
+    config.model.backbone = ResNetConfig(stem="deeplab", res5_dilations=(1, 2, 4))
+    config.model.pixel_decoder.type = "transformer_fpn"
+    with pytest.raises(UserError) as error:
+        write_huggingface(variables, config, tmp_path / "out", label_names=NAMES)
+    for name in ("pixel_decoder.type", "backbone.stem", "backbone.res5_dilations"):
+        assert name in str(error.value)
+    assert not (tmp_path / "out").exists()
