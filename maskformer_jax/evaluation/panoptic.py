@@ -96,22 +96,23 @@ class PanopticMetric:
         False for all classes.
 
         Args:
-            prediction: labels 0..K-1.
+            prediction: labels 0..K-1, or -1 for none.
             label_map: ground truth of the same size, labels 0..K-1 or -1 for void.
 
         Raises:
             ValueError: the sizes differ or a value is out of range. Nothing is counted then.
         """
-        pairs = count_pairs(prediction, label_map, num_classes=len(self.counts))[:-1]
+        confusion = count_pairs(prediction, label_map, num_classes=len(self.counts))
+        pairs = confusion[:-1]
         labels = np.flatnonzero(pairs.sum(axis=1))
-        true_labels = np.flatnonzero(pairs[:, :-1].sum(axis=0))
+        true_labels = np.flatnonzero(confusion[:, :-1].sum(axis=0))
         self._count(
             pairs[np.ix_(labels, true_labels)],
             labels=labels,
             areas=pairs[labels].sum(axis=1),
             on_void=pairs[labels, -1],
             true_labels=true_labels,
-            true_areas=pairs[:, true_labels].sum(axis=0),
+            true_areas=confusion[:, true_labels].sum(axis=0),
             is_crowd=np.zeros(len(true_labels), bool),
         )
 

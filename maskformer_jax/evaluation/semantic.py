@@ -31,7 +31,7 @@ class SemanticMetric:
 
     Attributes:
         confusion: int64 [K+1, K+1], pixels by predicted label (row) and true label (column). The
-            last column collects the predictions on void; the last row stays empty.
+            last column collects the predictions on void, the last row pixels without a prediction.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -55,7 +55,7 @@ class SemanticMetric:
         """Count one image.
 
         Args:
-            prediction: labels 0..K-1.
+            prediction: labels 0..K-1, or -1 for none, which is wrong wherever there is a label.
             label_map: ground truth of the same size, labels 0..K-1 or -1 for void.
 
         Raises:
@@ -75,10 +75,10 @@ class SemanticMetric:
         """IoU, accuracy and pixel counts of each class."""
         k = self.num_classes
         # Predictions on void count for nothing: only the first K columns enter.
-        labelled = self.confusion[:k, :k]
+        labelled = self.confusion[:, :k]
         hits = np.diagonal(labelled)
         pixels = labelled.sum(axis=0)
-        predicted = labelled.sum(axis=1)
+        predicted = labelled[:k].sum(axis=1)
         return ClassScores(
             iou=_percent(hits, pixels + predicted - hits, where=pixels > 0),
             accuracy=_percent(hits, pixels, where=pixels > 0),
@@ -132,11 +132,12 @@ def count_pairs(
     width = num_classes + 1
     if prediction.size == 0:
         return np.zeros((width, width), np.int64)
-    _check_range("prediction", prediction, lowest=0, highest=num_classes - 1)
+    _check_range("prediction", prediction, lowest=-1, highest=num_classes - 1)
     _check_range("label map", label_map, lowest=-1, highest=num_classes - 1)
-    truth = label_map.astype(np.int64)
-    truth[truth < 0] = num_classes
-    pairs = prediction.astype(np.int64) * width + truth
+    predicted, truth = prediction.astype(np.int64), label_map.astype(np.int64)
+    for labels in (predicted, truth):
+        labels[labels < 0] = num_classes
+    pairs = predicted * width + truth
     return np.bincount(pairs.ravel(), minlength=width**2).reshape(width, width)
 
 

@@ -1,5 +1,6 @@
 """From predictions to segmentations (paper section 3.4, arXiv 2107.06278): pure, jit and vmap."""
 
+from maskformer_jax.postprocess.general import general_semantic_labels
 from maskformer_jax.postprocess.instances import Instances, instance_inference
 from maskformer_jax.postprocess.panoptic import PanopticSegmentation, panoptic_inference
 from maskformer_jax.postprocess.semantic import (
@@ -12,6 +13,7 @@ from maskformer_jax.postprocess.semantic import (
 __all__ = [
     "Instances",
     "PanopticSegmentation",
+    "general_semantic_labels",
     "instance_inference",
     "panoptic_inference",
     "per_pixel_inference",

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
+from maskformer_jax.postprocess.claims import claim
 from maskformer_jax.postprocess.rows import join_bands, map_bands
 from maskformer_jax.postprocess.semantic import output_masks
 from maskformer_jax.resize import Size
@@ -60,18 +61,16 @@ def panoptic_inference(
         rows_per_band: output rows that are computed at once; by default as memory suggests.
     """
     dtype = jnp.promote_types(mask_logits.dtype, jnp.float32)
-    num_queries, num_classes = class_logits.shape[0], class_logits.shape[1] - 1
-    probabilities = jax.nn.softmax(class_logits.astype(dtype), axis=-1)
-    score, label = probabilities.max(axis=-1), probabilities.argmax(axis=-1).astype(jnp.int32)
-    kept = (label < num_classes) & (score > object_mask_threshold)
+    num_queries = len(class_logits)
+    claims = claim(class_logits.astype(dtype), threshold=object_mask_threshold)
+    score, label, kept = claims
     masks = output_masks(
         mask_logits, padded_size=padded_size, image_size=image_size, output_size=output_size
     )
 
     def one_band(rows: Array, counts: Array) -> tuple[Array, Array, Array]:
         mask = jax.nn.sigmoid(masks(rows))
-        claims = jnp.where(kept[:, None, None], score[:, None, None] * mask, -1)
-        winner = jnp.argmax(claims, axis=0).astype(jnp.int32)
+        winner = claims.winner(mask)
         wins = winner == jnp.arange(num_queries, dtype=jnp.int32)[:, None, None]
         won, own = (
             (pixels & counts[:, None]).sum(axis=(1, 2), dtype=jnp.int32)

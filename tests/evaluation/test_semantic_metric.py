@@ -10,6 +10,7 @@ import pytest
 
 from maskformer_jax.categories import Category
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.panoptic import PanopticMetric
 from maskformer_jax.evaluation.report import report, write_metrics
 from maskformer_jax.evaluation.semantic import SemanticMetric, format_semantic_table
 
@@ -109,6 +110,19 @@ def test_perfect_prediction_is_100() -> None:
     assert summary == dict.fromkeys(summary, 100.0)
 
 
+def test_a_pixel_without_a_prediction_is_a_miss_and_no_false_alarm() -> None:
+    truth = np.array([[0, 0, 1, 1, -1]])
+    metric = filled([(np.array([[0, -1, 1, 1, -1]]), truth)], 2)
+    scores = metric.per_class()
+    np.testing.assert_array_equal(scores.iou, [50, 100])
+    np.testing.assert_array_equal(scores.predicted, [1, 2])
+    assert metric.compute()["pACC"] == 75
+    panoptic = PanopticMetric(is_thing=np.zeros(2, bool))
+    panoptic.add_semantic(np.array([[-1, -1, 1, -1, -1]]), truth)
+    # Class 0 is missed; of class 1 half is found, which is not more than half.
+    np.testing.assert_array_equal(panoptic.counts[:, :3], [[0, 0, 1], [0, 1, 1]])
+
+
 def test_nothing_labelled_is_nan() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -123,8 +137,8 @@ def test_nothing_labelled_is_nan() -> None:
 @pytest.mark.parametrize(
     ("prediction", "truth", "message"),
     [
-        ([[0, 3]], [[0, 1]], r"prediction holds 3; allowed are 0\.\.2"),
-        ([[0, -1]], [[0, 1]], r"prediction holds -1"),
+        ([[0, 3]], [[0, 1]], r"prediction holds 3; allowed are -1\.\.2"),
+        ([[0, -2]], [[0, 1]], r"prediction holds -2"),
         ([[0, 1]], [[0, 3]], r"label map holds 3; allowed are -1\.\.2"),
         ([[0, 1]], [[-2, 1]], r"label map holds -2"),
         ([[0, 1]], [[0], [1]], r"prediction is \(1, 2\), but the label map is \(2, 1\)"),
