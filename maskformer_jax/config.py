@@ -212,13 +212,15 @@ class TTAConfig:
 class EvalConfig:
     """Test-time input and inference."""
 
-    task: Literal["semantic", "panoptic"] = "semantic"  # "panoptic" cannot be run yet
+    # What is predicted and scored; "panoptic" also gives labels and instances of things.
+    task: Literal["semantic", "instance", "panoptic"] = "semantic"
     short_edge: int = 512
     max_size: int = 2048
     batch_size: int = 1
     resize_before_inference: bool = False  # to output size before sigmoid and class sum
     object_mask_threshold: float = 0.8  # panoptic: queries with a lower class score are dropped
     overlap_threshold: float = 0.8  # panoptic: least part of its mask that a segment must win
+    max_instances: int = 100  # of an image, for the task "instance" and AP
     tta: TTAConfig = field(default_factory=TTAConfig)
 
 

@@ -75,13 +75,13 @@ _POSITIVE = (
     "eval.short_edge",
     "eval.max_size",
     "eval.batch_size",
+    "eval.max_instances",
     "eval.tta.short_edges",
     "eval.tta.max_size",
 )
 # What can be run of the fields that describe more: the published recipes are all there, the parts
 # behind some of them are not. A field that is not listed can be run with any value.
 _BUILT: dict[str, tuple[Any, ...]] = {
-    "eval.task": ("semantic",),
     "eval.tta.enabled": (False,),
 }
 

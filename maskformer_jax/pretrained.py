@@ -19,22 +19,10 @@ from maskformer_jax.data.images import decode_image, read_bytes
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.result import Result, describe
 from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
 from maskformer_jax.models.build import build_model
 from maskformer_jax.variables_io import find_config, find_label_names, read_variables
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a model says about one image, at the image's own size.
-
-    A field is None where the model does not give it.
-    """
-
-    semantic: Any  # int32 [H, W], labels 0..K-1
-    panoptic: Any = None  # int32 [H, W], segment ids, 0 where there is none
-    segments: Any = None  # the segments of `panoptic`
-    instances: Any = None
 
 
 @dataclass(kw_only=True)
@@ -70,11 +58,12 @@ class Loaded:
         limits = self.config.eval
         size = shortest_edge_size((height, width), limits.short_edge, limits.max_size)
         group = EvalGroup([], resize_image(image, size)[None], (height, width))
-        return Result(semantic=self._evaluator.predict_labels(self.variables, group)[0])
+        outputs = self._evaluator.predict(self.variables, group)
+        return describe(jax.tree.map(lambda array: array[0], outputs))
 
     @cached_property
     def _evaluator(self) -> Evaluator:
-        return Evaluator(self.model, self.config, num_classes=len(self.categories))
+        return Evaluator(self.model, self.config, categories=self.categories)
 
 
 def list_models() -> list[str]:

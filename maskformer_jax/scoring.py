@@ -8,9 +8,9 @@ from PIL import Image
 from maskformer_jax.config import Config
 from maskformer_jax.config_check import check_built
 from maskformer_jax.data.pipeline import EvalExample, eval_examples
+from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.report import report
 from maskformer_jax.evaluation.runner import Evaluator
-from maskformer_jax.evaluation.semantic import format_semantic_table
 from maskformer_jax.pretrained import load_pretrained
 
 PREDICTIONS = "predictions"  # the folder for label maps in the output
@@ -42,17 +42,17 @@ def evaluate_checkpoint(
     examples = eval_examples(config)
     dtype = np.uint8 if len(loaded.categories) <= 256 else np.uint16
 
-    def save(example: EvalExample, labels: np.ndarray) -> None:
-        if output is not None and save_predictions:
+    def save(example: EvalExample, outputs: Outputs) -> None:
+        if output is not None and save_predictions and outputs.semantic is not None:
             path = output / PREDICTIONS / f"{example.image_id}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(labels.astype(dtype)).save(path)
+            Image.fromarray(outputs.semantic.astype(dtype)).save(path)
 
-    evaluator = Evaluator(loaded.model, config, num_classes=len(loaded.categories))
-    metric = evaluator.semantic(loaded.variables, examples, total=len(examples), on_result=save)
-    scores = metric.compute()
+    evaluator = Evaluator(loaded.model, config, categories=loaded.categories)
+    metrics = evaluator.evaluate(loaded.variables, examples, total=len(examples), on_result=save)
+    scores = metrics.compute()
     report(
-        format_semantic_table(metric, loaded.categories),
+        metrics.table(),
         scores,
         title=f"{checkpoint} on {config.data.dataset} {config.data.eval_split}",
         output=output,

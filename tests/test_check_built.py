@@ -16,23 +16,23 @@ from maskformer_jax.training.loop import train
 @pytest.fixture
 def config() -> Config:
     config = Config(data=DataConfig(dataset="shapes", root="nowhere"))
-    config.eval.task = "panoptic"
+    config.eval.tta.enabled = True
     return config
 
 
 def test_training(config, tmp_path):
-    with pytest.raises(UserError, match=r"config\.eval\.task='panoptic'"):
+    with pytest.raises(UserError, match=r"config\.eval\.tta\.enabled=True"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_evaluation(config):
-    with pytest.raises(UserError, match=r"config\.eval\.task='panoptic'"):
+    with pytest.raises(UserError, match=r"config\.eval\.tta\.enabled=True"):
         evaluate_checkpoint(config, Path("nowhere"))
 
 
 def test_prediction(config):
     loaded = Loaded(model=nn.Module(), variables=None, config=config, categories=())
     image = np.zeros((8, 8, 3), np.uint8)
-    with pytest.raises(UserError, match=r"config\.eval\.task='panoptic'"):
+    with pytest.raises(UserError, match=r"config\.eval\.tta\.enabled=True"):
         loaded.predict(image)

@@ -238,7 +238,7 @@ def test_a_range_of_crop_sizes_must_rise():
 
 @pytest.mark.parametrize(
     "override",
-    ["eval.task=panoptic", "eval.tta.enabled=true"],
+    ["eval.tta.enabled=true"],
 )
 def test_what_cannot_be_run_yet_is_named(override):
     config = valid_config()

@@ -1,21 +1,19 @@
 """From a model and a data set to the numbers that papers print."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import linen as nn
-from jax import numpy as jnp
-from jaxtyping import Array, Int
 
+from maskformer_jax.categories import Category
 from maskformer_jax.config import Config, Size
 from maskformer_jax.data.pipeline import EvalExample
-from maskformer_jax.evaluation.semantic import SemanticMetric
-from maskformer_jax.postprocess import per_pixel_inference, semantic_inference
+from maskformer_jax.evaluation.inference import Outputs, make_inference
+from maskformer_jax.evaluation.metrics import TaskMetrics
 from maskformer_jax.progress import Progress
-from maskformer_jax.resize import padded_size
 
 
 class EvalGroup(NamedTuple):
@@ -32,72 +30,60 @@ class Evaluator:
     Args:
         model: A MaskFormer or a per-pixel baseline.
         config: Its recipe (`eval` and `model.size_divisibility` are used).
-        num_classes: K.
+        categories: K categories in label order.
     """
 
-    def __init__(self, model: nn.Module, config: Config, *, num_classes: int) -> None:
+    def __init__(self, model: nn.Module, config: Config, *, categories: Sequence[Category]) -> None:
         self._model = model
         self._config = config
-        self._num_classes = num_classes
+        self._categories = tuple(categories)
         self._predict = lru_cache(maxsize=None)(self._compile)
 
-    def predict_labels(self, variables: Any, group: EvalGroup) -> np.ndarray:
-        """The most likely class of every pixel, int32 [B, Ho, Wo] at the output size."""
+    def predict(self, variables: Any, group: EvalGroup) -> Outputs:
+        """What the task asks for, as NumPy arrays with an axis B in front, at the output size."""
         predict = self._predict(group.images.shape[1:3], group.output_size)
-        return np.asarray(predict(variables, group.images))
+        return jax.tree.map(np.asarray, predict(variables, group.images))
 
-    def semantic(
+    def evaluate(
         self,
         variables: Any,
         examples: Iterable[EvalExample],
         *,
         total: int | None = None,
-        on_result: Callable[[EvalExample, np.ndarray], None] | None = None,
-    ) -> SemanticMetric:
-        """Accumulates the confusion matrix over all examples.
+        on_result: Callable[[EvalExample, Outputs], None] | None = None,
+    ) -> TaskMetrics:
+        """Collects the metrics of the task over all examples.
 
         Args:
             variables: Of the model.
-            examples: With labels at original size.
+            examples: With annotations at original size.
             total: Their number, for the progress line.
-            on_result: Called with each example and its label map [Ho, Wo].
+            on_result: Called with each example and its results, without the axis B.
+
+        Raises:
+            UserError: an example lacks the annotation that the task needs.
         """
-        metric = SemanticMetric(self._num_classes)
+        metrics = TaskMetrics(self._config.eval.task, self._categories)
         with Progress(total, description="evaluate", unit="image") as progress:
             for group in group_examples(examples, self._config.eval.batch_size):
-                labels = self.predict_labels(variables, group)
-                for example, prediction in zip(group.examples, labels, strict=False):
-                    metric.add(prediction, example.label_map)
+                outputs = self.predict(variables, group)
+                for i, example in enumerate(group.examples):
+                    result = jax.tree.map(lambda array, i=i: array[i], outputs)
+                    metrics.add(example, result)
                     if on_result is not None:
-                        on_result(example, prediction)
+                        on_result(example, result)
                 progress.update(len(group.examples))
-        return metric
+        return metrics
 
-    def _compile(self, image_size: Size, output_size: Size) -> Callable[[Any, Any], Any]:
-        def infer(class_logits: Array | None, mask_logits: Array) -> Array:
-            if class_logits is None:
-                return per_pixel_inference(
-                    mask_logits, image_size=image_size, output_size=output_size
-                )
-            return semantic_inference(
-                class_logits,
-                mask_logits,
-                padded_size=padded_size(image_size, self._config.model.size_divisibility),
-                image_size=image_size,
-                output_size=output_size,
-                resize_before_inference=self._config.eval.resize_before_inference,
-            )
-
-        @jax.jit
-        def predict(variables: Any, images: Array) -> Int[Array, "b h w"]:
-            predictions: Any = self._model.apply(variables, images)
-            # One image at a time: K score maps at full size are large, the label map is not.
-            return jax.lax.map(
-                lambda one: jnp.argmax(infer(*one), axis=0).astype(jnp.int32),
-                jax.tree.map(lambda x: x[-1], predictions),  # the last layer
-            )
-
-        return predict
+    def _compile(self, image_size: Size, output_size: Size) -> Callable[[Any, Any], Outputs]:
+        predict = make_inference(
+            self._model.apply,
+            self._config,
+            self._categories,
+            image_size=image_size,
+            output_size=output_size,
+        )
+        return jax.jit(predict)
 
 
 def group_examples(examples: Iterable[EvalExample], batch_size: int) -> Iterator[EvalGroup]:

@@ -1,6 +1,6 @@
 """Instance inference: the most confident (query, class) pairs, each with its own mask."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,10 @@ from maskformer_jax.resize import Size
 class Instances(NamedTuple):
     """Masks that may overlap, the most probable class first."""
 
-    masks: Array  # bool [n, H, W]
-    label: Array  # int32 [n], class 0..K-1
-    score: Array  # float32 [n], class probability times mean mask probability inside the mask
-    valid: Array  # bool [n], False where the class is stuff or the mask is empty
+    masks: Any  # bool [n, H, W]
+    label: Any  # int32 [n], class 0..K-1
+    score: Any  # float32 [n], class probability times mean mask probability inside the mask
+    valid: Any  # bool [n], False where the class is stuff or the mask is empty
 
 
 def instance_inference(

@@ -1,6 +1,6 @@
 """Panoptic inference: each pixel to the query that claims it most (paper section 3.4)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,11 @@ class PanopticSegmentation(NamedTuple):
     The n segments have the ids 1..n and fill the first n slots, in the order of their queries.
     """
 
-    id_map: Array  # int32 [H, W], 0 void
-    valid: Array  # bool [Q], which slots hold a segment
-    label: Array  # int32 [Q], class 0..K-1; 0 in unused slots
-    is_thing: Array  # bool [Q]
-    score: Array  # float32 [Q], class probability, of merged stuff that of the first query
+    id_map: Any  # int32 [H, W], 0 void
+    valid: Any  # bool [Q], which slots hold a segment
+    label: Any  # int32 [Q], class 0..K-1; 0 in unused slots
+    is_thing: Any  # bool [Q]
+    score: Any  # float32 [Q], class probability, of merged stuff that of the first query
 
 
 def panoptic_inference(

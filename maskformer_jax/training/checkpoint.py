@@ -25,27 +25,30 @@ from maskformer_jax.config_io import to_json
 from maskformer_jax.errors import UserError
 from maskformer_jax.training.state import TrainState, model_variables
 
-BEST_METRIC = "mIoU"
-
 
 class Checkpoints:
     """The checkpoints of one workdir. A context manager: leaving it waits for pending writes.
 
-    The newest `keep` checkpoints stay, and the one with the best mIoU besides. Writing happens in
-    the background and is atomic: a checkpoint appears under its step number once it is complete.
+    The newest `keep` checkpoints stay, and the one with the best `best_metric` besides. Writing
+    happens in the background and is atomic: a checkpoint appears under its step number once it is
+    complete.
     """
 
-    def __init__(self, workdir: Path, *, keep: int) -> None:
+    def __init__(self, workdir: Path, *, keep: int, best_metric: str = "mIoU") -> None:
         self._folder = workdir.absolute() / CHECKPOINTS
-        best = checkpoint_managers.BestN(
-            get_metric_fn=_best_metric, n=1, keep_checkpoints_without_metrics=False
+
+        def best(metrics: dict[str, Any]) -> float:
+            return metrics[best_metric]
+
+        best_one = checkpoint_managers.BestN(
+            get_metric_fn=best, n=1, keep_checkpoints_without_metrics=False
         )
         policy = checkpoint_managers.AnyPreservationPolicy(
-            [checkpoint_managers.LatestN(keep), best]
+            [checkpoint_managers.LatestN(keep), best_one]
         )
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policy,
-            best_fn=_best_metric,
+            best_fn=best,
             best_mode="max",
             cleanup_tmp_directories=True,
         )
@@ -115,10 +118,6 @@ def write_config(workdir: Path, config: Config) -> None:
     temporary = workdir / f"{CONFIG_FILE}.tmp"
     temporary.write_text(to_json(config))
     temporary.replace(workdir / CONFIG_FILE)
-
-
-def _best_metric(metrics: dict[str, Any]) -> float:
-    return metrics[BEST_METRIC]
 
 
 def _read(folder: Path, template: TrainState) -> TrainState:

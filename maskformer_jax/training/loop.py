@@ -24,6 +24,8 @@ from maskformer_jax.config_check import check_built
 from maskformer_jax.data.pipeline import EvalExample, eval_examples, train_batches
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.inference import Outputs
+from maskformer_jax.evaluation.metrics import MAIN_METRIC
 from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.models.build import build_model
 from maskformer_jax.progress import Progress
@@ -68,7 +70,7 @@ class Training:
             mesh=self.mesh,
             shardings=self.shardings,
         )
-        self.evaluator = Evaluator(self.model, config, num_classes=self.info.num_classes)
+        self.evaluator = Evaluator(self.model, config, categories=self.info.categories)
 
     def initial_state(self) -> TrainState:
         """The random state, with the ImageNet backbone where the config names one."""
@@ -78,14 +80,14 @@ class Training:
     def evaluate(
         self,
         state: TrainState,
-        on_result: Callable[[EvalExample, np.ndarray], None] | None = None,
+        on_result: Callable[[EvalExample, Outputs], None] | None = None,
     ) -> dict[str, float]:
         """Scores the evaluation split; all metrics in percent."""
         examples = eval_examples(self.config)
-        metric = self.evaluator.semantic(
+        metrics = self.evaluator.evaluate(
             model_variables(state), examples, total=len(examples), on_result=on_result
         )
-        return metric.compute()
+        return metrics.compute()
 
 
 def train(config: Config, workdir: Path) -> None:
@@ -96,7 +98,11 @@ def train(config: Config, workdir: Path) -> None:
     """
     training = Training(config)
     write_config(workdir, config)
-    with Checkpoints(workdir, keep=config.train.keep_checkpoints) as checkpoints:
+    with Checkpoints(
+        workdir,
+        keep=config.train.keep_checkpoints,
+        best_metric=MAIN_METRIC[config.eval.task],
+    ) as checkpoints:
         state = checkpoints.restore(training.template)
         if state is None:
             state = training.initial_state()
@@ -149,7 +155,8 @@ def _run(
                 pictures = workdir / "eval" / f"step_{step}"
                 saver = picture_saver(pictures, log, training.info, step=step)
                 scores = training.evaluate(state, saver)
-                shown["mIoU"] = scores["mIoU"]
+                main = MAIN_METRIC[training.config.eval.task]
+                shown[main] = scores[main]
                 log.write(step, {f"eval/{name}": value for name, value in scores.items()})
             if due_save:
                 checkpoints.save(state, training.config, scores)

@@ -1,0 +1,180 @@
+"""Average precision of instances, judged by pycocotools."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from tabulate import tabulate
+
+from maskformer_jax.categories import Category
+from maskformer_jax.data.example import Instance, PanopticLabels
+from maskformer_jax.evaluation.text import format_percent, format_summary
+
+# The first six of COCOeval's twelve numbers.
+NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
+
+_Annotations = list[dict[str, Any]]
+
+
+class InstanceMetric:
+    """Collects detections and true instances; masks are kept as run lengths.
+
+    Attributes:
+        images: For each image its size and the (true instances, detections), as COCO writes
+            annotations, the category ids being labels.
+    """
+
+    def __init__(self, categories: Sequence[Category]) -> None:
+        self.categories = tuple(categories)
+        self.images: list[tuple[tuple[int, ...], tuple[_Annotations, _Annotations]]] = []
+
+    def add(
+        self,
+        masks: Bool[np.ndarray, "n h w"],
+        *,
+        label: Integer[np.ndarray, " n"],
+        score: Float[np.ndarray, " n"],
+        truth: Sequence[Instance],
+    ) -> None:
+        """Count one image.
+
+        Args:
+            masks: of the detections, in any order.
+            label: their classes 0..K-1.
+            score: how sure each is.
+            truth: the annotation.
+        """
+        found = [
+            _annotation(rle, label=int(label[i]), score=float(score[i]))
+            for i, rle in enumerate(encode_masks(masks))
+        ]
+        true = [
+            {
+                "category_id": instance.label,
+                "segmentation": instance.rle,
+                "area": instance.area,
+                "bbox": list(instance.bbox),
+                "iscrowd": int(instance.is_crowd),
+            }
+            for instance in truth
+        ]
+        self.images.append((masks.shape[1:], (true, found)))
+
+    def merge(self, other: "InstanceMetric") -> None:
+        """Add the images of `other`, as if they had been added here."""
+        if other.categories != self.categories:
+            raise ValueError("cannot merge instances of other classes")
+        self.images += other.images
+
+    def compute(self) -> dict[str, float]:
+        """AP, AP50, AP75, and AP of small, medium and large instances, in percent.
+
+        A value is nan where there is no true instance to find.
+        """
+        return self._run()[0]
+
+    def per_class(self) -> Float[np.ndarray, " k"]:
+        """AP of each class in percent; nan for stuff and where there is no true instance."""
+        return self._run()[1]
+
+    def _run(self) -> tuple[dict[str, float], np.ndarray]:
+        per_class = np.full(len(self.categories), np.nan)
+        labels = [i for i, category in enumerate(self.categories) if category.is_thing]
+        if not self.images or not labels:
+            return dict.fromkeys(NAMES, float("nan")), per_class
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
+            judge = COCOeval(self._dataset(0), self._dataset(1), "segm")
+            judge.params.catIds = labels
+            judge.evaluate()
+            judge.accumulate()
+            judge.summarize()
+        values = [100 * value if value >= 0 else float("nan") for value in judge.stats[:6]]
+        # [IoU threshold, recall, class, size of instances, most detections]; -1: nothing to find.
+        precision = judge.eval["precision"][:, :, :, 0, -1]
+        exists = (precision >= 0).any(axis=(0, 1))
+        average = 100 * precision.mean(axis=(0, 1))
+        per_class[labels] = np.where(exists, average, np.nan)
+        return dict(zip(NAMES, map(float, values), strict=True)), per_class
+
+    def _dataset(self, which: int) -> COCO:
+        coco = COCO()
+        annotations = [
+            {**annotation, "image_id": image}
+            for image, (_, pair) in enumerate(self.images)
+            for annotation in pair[which]
+        ]
+        coco.dataset = {
+            "images": [
+                {"id": image, "height": size[0], "width": size[1]}
+                for image, (size, _) in enumerate(self.images)
+            ],
+            "categories": [{"id": label} for label in range(len(self.categories))],
+            # Ids count from 1: COCOeval takes a match with annotation 0 for none.
+            "annotations": [
+                {**annotation, "id": i} for i, annotation in enumerate(annotations, start=1)
+            ],
+        }
+        coco.createIndex()
+        return coco
+
+
+def encode_masks(masks: Bool[np.ndarray, "n h w"]) -> list[dict[str, Any]]:
+    """COCO's compressed run lengths of each mask, {"size": [h, w], "counts": bytes}."""
+    if not len(masks):
+        return []
+    return coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))
+
+
+def thing_instances(
+    panoptic: PanopticLabels, categories: Sequence[Category]
+) -> tuple[Instance, ...]:
+    """The things of a panoptic annotation, where there is no instance annotation."""
+    segments = [segment for segment in panoptic.segments if categories[segment.label].is_thing]
+    ids = np.array([segment.segment_id for segment in segments], np.int32)
+    encoded = encode_masks(panoptic.id_map == ids[:, None, None])
+    return tuple(
+        Instance(
+            label=segment.label,
+            is_crowd=segment.is_crowd,
+            area=float(segment.area),
+            bbox=_bbox(rle),
+            rle=rle,
+        )
+        for segment, rle in zip(segments, encoded, strict=True)
+    )
+
+
+def format_instance_table(metric: InstanceMetric) -> str:
+    """AP of each class of things and the summary as text, for people."""
+    summary, per_class = metric._run()
+    rows = [
+        (category.name, format_percent(float(value)))
+        for category, value in zip(metric.categories, per_class, strict=True)
+        if category.is_thing
+    ]
+    classes = tabulate(
+        rows, headers=("class", "AP"), colalign=("left", "right"), disable_numparse=True
+    )
+    return f"{classes}\n\n{format_summary(summary)}"
+
+
+def _annotation(rle: dict[str, Any], *, label: int, score: float) -> dict[str, Any]:
+    return {
+        "category_id": label,
+        "segmentation": rle,
+        "score": score,
+        "area": float(coco_mask.area(rle)),
+        "bbox": list(_bbox(rle)),
+        "iscrowd": 0,
+    }
+
+
+def _bbox(rle: dict[str, Any]) -> tuple[float, float, float, float]:
+    left, top, width, height = coco_mask.toBbox(rle).tolist()
+    return left, top, width, height

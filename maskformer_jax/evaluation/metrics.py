@@ -1,0 +1,115 @@
+"""All metrics of a task, collected from the same results."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from maskformer_jax.categories import Category
+from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.inference import Outputs
+from maskformer_jax.evaluation.instances import (
+    InstanceMetric,
+    format_instance_table,
+    thing_instances,
+)
+from maskformer_jax.evaluation.panoptic import PanopticMetric, format_panoptic_table
+from maskformer_jax.evaluation.semantic import SemanticMetric, format_semantic_table
+from maskformer_jax.evaluation.text import format_summary
+
+# The metric by which checkpoints of a task are compared.
+MAIN_METRIC = {"semantic": "mIoU", "instance": "AP", "panoptic": "PQ"}
+
+T = TypeVar("T")
+
+
+class TaskMetrics:
+    """The metrics of a task; the same however the images are divided among several of these.
+
+    Args:
+        task: "semantic" (mIoU and its relatives, and PQ of stuff), "instance" (AP), or "panoptic"
+            (PQ, mIoU, and AP of the things).
+        categories: K categories in label order.
+    """
+
+    def __init__(self, task: str, categories: Sequence[Category]) -> None:
+        self.task = task
+        self.categories = tuple(categories)
+        self.semantic = SemanticMetric(len(categories)) if task != "instance" else None
+        # Of a semantic segmentation all segments are stuff (PQ^St in the paper).
+        things = [category.is_thing and task == "panoptic" for category in categories]
+        self.panoptic = PanopticMetric(things) if task != "instance" else None
+        self.instances = InstanceMetric(categories) if task != "semantic" else None
+
+    def add(self, example: EvalExample, outputs: Outputs) -> None:
+        """Count the results of one image.
+
+        Raises:
+            UserError: the example lacks the annotation that the task needs.
+        """
+        if self.semantic is not None:
+            self.semantic.add(outputs.semantic, self._need(example, example.label_map, "label map"))
+        if self.task == "semantic" and self.panoptic is not None:
+            self.panoptic.add_semantic(outputs.semantic, example.label_map)
+        elif self.panoptic is not None and outputs.panoptic is not None:
+            found = outputs.panoptic
+            labels = {int(slot) + 1: int(found.label[slot]) for slot in np.flatnonzero(found.valid)}
+            truth = self._need(example, example.panoptic, "panoptic annotation")
+            self.panoptic.add(found.id_map, labels, truth)
+        if self.instances is not None and outputs.instances is not None:
+            instances = example.instances
+            if instances is None:
+                truth = self._need(example, example.panoptic, "instance annotation")
+                instances = thing_instances(truth, self.categories)
+            found_instances, valid = outputs.instances, outputs.instances.valid
+            self.instances.add(
+                found_instances.masks[valid],
+                label=found_instances.label[valid],
+                score=found_instances.score[valid],
+                truth=instances,
+            )
+
+    def merge(self, other: "TaskMetrics") -> None:
+        """Add the counts of `other`, as if its images had been added here."""
+        if self.semantic is not None and other.semantic is not None:
+            self.semantic.merge(other.semantic)
+        if self.panoptic is not None and other.panoptic is not None:
+            self.panoptic.merge(other.panoptic)
+        if self.instances is not None and other.instances is not None:
+            self.instances.merge(other.instances)
+
+    def compute(self) -> dict[str, float]:
+        """All metrics in percent, the main one first; nan where one does not exist."""
+        panoptic = {} if self.panoptic is None else self.panoptic.compute()
+        semantic = {} if self.semantic is None else self.semantic.compute()
+        instances = {} if self.instances is None else self.instances.compute()
+        if self.task == "semantic":
+            return semantic | self._stuff_quality()
+        return panoptic | semantic | instances
+
+    def table(self) -> str:
+        """Every class and the summary as text, for people."""
+        parts = []
+        if self.task == "panoptic" and self.panoptic is not None:
+            parts.append(format_panoptic_table(self.panoptic, self.categories))
+        if self.semantic is not None:
+            parts.append(format_semantic_table(self.semantic, self.categories))
+        if self.task == "semantic":
+            parts.append(format_summary(self._stuff_quality()))
+        if self.instances is not None:
+            parts.append(format_instance_table(self.instances))
+        return "\n\n".join(parts)
+
+    def _stuff_quality(self) -> dict[str, float]:
+        assert self.panoptic is not None
+        scores = self.panoptic.compute()
+        return {name: scores[name] for name in ("PQ_stuff", "SQ_stuff", "RQ_stuff")}
+
+    def _need(self, example: EvalExample, value: T | None, what: str) -> T:
+        if value is None:
+            raise UserError(
+                f"'{example.image_id}' has no {what}, which eval.task={self.task!r} needs; choose "
+                "a task that fits the data set, or a data.format that reads such annotations"
+            )
+        return value

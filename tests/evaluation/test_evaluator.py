@@ -1,0 +1,120 @@
+"""The evaluator with a model that sees what the image says: each query a colour channel."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from maskformer_jax.categories import Category
+from maskformer_jax.config import Config, EvalConfig
+from maskformer_jax.data.example import PanopticLabels, PanopticSegment
+from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.metrics import MAIN_METRIC, TaskMetrics
+from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
+from maskformer_jax.types import Predictions
+
+CATEGORIES = (
+    Category(name="cat", color=(200, 0, 0), is_thing=True),
+    Category(name="sky", color=(0, 0, 200)),
+)
+
+
+class ColorModel(nn.Module):
+    """Query i claims the pixels of channel i; two cats and a sky, the last query of no use."""
+
+    def __call__(self, images: jax.Array) -> Predictions:
+        masks = jnp.where(images[:, ::4, ::4] > 127, 8.0, -8.0).transpose(0, 3, 1, 2)
+        masks = jnp.concatenate([masks, masks[:, :1]], axis=1)
+        probabilities = jnp.array([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.05, 0.9, 0.05]])
+        classes = jnp.log(jnp.concatenate([probabilities, jnp.full((1, 3), 1 / 3)]))
+        batch = (len(images), *classes.shape)
+        return Predictions(jnp.broadcast_to(classes, batch)[None], masks[None])
+
+
+def example(name: str = "a", *, size: tuple[int, int] = (16, 32), flawed: bool = False) -> Any:
+    """Left a cat, beside it another, right the sky; in the flawed one the cats are a single one."""
+    owner = np.repeat(np.array([0, 1, 2, 2]), size[1] // 4)[None].repeat(size[0], axis=0)
+    image = (255 * np.eye(3)[owner]).astype(np.uint8)
+    if flawed:
+        owner = np.where(owner == 1, 0, owner)
+    id_map = (owner + 1).astype(np.int32)
+    segments = tuple(
+        PanopticSegment(i + 1, int(i == 2), False, int((owner == i).sum()))
+        for i in np.unique(owner).tolist()
+    )
+    label_map = (owner == 2).astype(np.int32)
+    return EvalExample(name, image, size, label_map, PanopticLabels(id_map, segments))
+
+
+def evaluator(task: str, batch_size: int = 2) -> Evaluator:
+    config = Config(eval=EvalConfig(task=task, batch_size=batch_size, max_instances=5))
+    config.model.size_divisibility = 0
+    return Evaluator(ColorModel(), config, categories=CATEGORIES)
+
+
+EVALUATORS = {task: evaluator(task) for task in MAIN_METRIC}
+
+
+@pytest.mark.parametrize("task", MAIN_METRIC)
+def test_what_is_right_scores_100(task: str) -> None:
+    seen = {}
+    metrics = EVALUATORS[task].evaluate(
+        {},
+        [example("a"), example("b", size=(12, 32)), example("c")],
+        total=3,
+        on_result=lambda example, outputs: seen.update({example.image_id: outputs}),
+    )
+    scores = metrics.compute()
+    assert next(iter(scores)) == MAIN_METRIC[task]
+    expected = {
+        "semantic": ("mIoU", "pACC", "PQ_stuff"),
+        "panoptic": ("PQ", "PQ_things", "PQ_stuff", "mIoU", "AP"),
+        "instance": ("AP", "AP50"),
+    }[task]
+    assert {name: scores[name] for name in expected} == pytest.approx(dict.fromkeys(expected, 100))
+    assert ("PQ" in scores) == (task == "panoptic")
+    assert sorted(seen) == ["a", "b", "c"]
+    assert "cat" in metrics.table()
+    if task != "instance":
+        np.testing.assert_array_equal(seen["b"].semantic, example(size=(12, 32)).label_map)
+
+
+def test_a_mistake_and_merging() -> None:
+    parts = [
+        EVALUATORS["panoptic"].evaluate({}, [one]) for one in (example(), example(flawed=True))
+    ]
+    for part, pq_things in zip(parts, (100, 0), strict=True):
+        assert part.compute()["PQ_things"] == pytest.approx(pq_things)
+    merged = TaskMetrics("panoptic", CATEGORIES)
+    for part in parts:
+        merged.merge(part)
+    together = EVALUATORS["panoptic"].evaluate({}, [example(), example(flawed=True)])
+    assert merged.compute() == pytest.approx(together.compute(), nan_ok=True)
+    # Two cats found, two wrong, one missed.
+    assert merged.compute()["RQ_things"] == pytest.approx(100 * 2 / (2 + 2 / 2 + 1 / 2))
+
+
+def test_a_batch_gives_what_its_images_give_alone() -> None:
+    images = np.stack([example().image, example().image[:, ::-1]])
+    together = EVALUATORS["panoptic"].predict({}, EvalGroup([], images, (20, 40)))
+    alone = evaluator("panoptic", batch_size=1)
+    for i in range(2):
+        one = alone.predict({}, EvalGroup([], images[i : i + 1], (20, 40)))
+        for ours, expected in zip(jax.tree.leaves(together), jax.tree.leaves(one), strict=True):
+            # Sums of probabilities may be rounded in another order; all else is equal.
+            rtol = 1e-6 if expected.dtype == np.float32 else 0
+            np.testing.assert_allclose(ours[i : i + 1], expected, rtol=rtol)
+    assert together.panoptic.valid.sum(axis=1).tolist() == [3, 3]
+
+
+def test_a_missing_annotation_is_named() -> None:
+    bare = example("street/7")._replace(panoptic=None, label_map=None)
+    for task, what in (("semantic", "label map"), ("instance", "instance annotation")):
+        with pytest.raises(UserError, match=f"'street/7' has no {what}, which eval.task='{task}'"):
+            EVALUATORS[task].evaluate({}, [bare])
+    with pytest.raises(UserError, match="no panoptic annotation"):
+        EVALUATORS["panoptic"].evaluate({}, [example("x")._replace(panoptic=None)])
