@@ -99,7 +99,17 @@ class LossConfig:
     dice_weight: float = 1.0
     no_object_weight: float = 0.1  # of the no-object class in the cross-entropy
     class_cost: float = 1.0
-    matcher: Literal["scipy"] = "scipy"
+    # The paper's ablations: "boxes" compares boxes of masks, "fixed" gives class c to query c.
+    matching: Literal["masks", "boxes", "fixed"] = "masks"
+    matcher: Literal["scipy", "jax"] = "scipy"  # exact on the host, or exact in the program
+    # Not as published, all off by default:
+    ignore_void: bool = False  # costs and losses of masks leave unlabelled pixels out
+    ignore_padding: bool = False  # they leave the padding of images out
+    num_points: int = (
+        0  # points compared of each mask in the losses (12544 is usual); 0: all pixels
+    )
+    num_cost_points: int = 0  # points of each image compared in matching; 0: all of a quarter size
+    class_groups: int = 1  # parts of a batch that normalise class losses apart; published: devices
 
 
 @dataclass(slots=True, kw_only=True)

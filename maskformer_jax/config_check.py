@@ -21,6 +21,8 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "loss.dice_weight": (0, _INFINITY, "0 or more"),
     "loss.no_object_weight": (0, _INFINITY, "0 or more"),
     "loss.class_cost": (0, _INFINITY, "0 or more"),
+    "loss.num_points": (0, _INFINITY, "0 (all pixels) or more"),
+    "loss.num_cost_points": (0, _INFINITY, "0 (all pixels) or more"),
     "data.augment.crop_probability": (0, 1, "0..1"),
     "data.num_workers": (0, _INFINITY, "0 (threads of this process) or more"),
     "optim.learning_rate": (0, _INFINITY, "0 or more"),
@@ -59,6 +61,7 @@ _POSITIVE = (
     "data.augment.crop_size",
     "data.augment.pre_crop_short_edges",
     "data.num_segments",
+    "loss.class_groups",
     "data.num_threads",
     "optim.eps",
     "optim.clip_norm",
@@ -217,6 +220,16 @@ def _run_problems(config: Config) -> Iterator[str]:
                 f"config.train.batch_size ({train.batch_size}) must be a multiple of the devices "
                 f"that share a batch (config.mesh.data x config.mesh.fsdp = {parts})"
             )
+    if config.loss.class_groups > 0 and train.batch_size % config.loss.class_groups:
+        yield (
+            f"config.loss.class_groups ({config.loss.class_groups}) must divide "
+            f"config.train.batch_size ({train.batch_size})"
+        )
+    if config.loss.matching == "fixed" and config.data.mapper != "semantic":
+        yield (
+            "config.loss.matching 'fixed' gives each class one query, so it needs config.data."
+            f"mapper 'semantic', not {config.data.mapper!r}"
+        )
     if optim.warmup_steps >= train.num_steps > 0:
         yield (
             f"config.optim.warmup_steps ({optim.warmup_steps}) must be below "

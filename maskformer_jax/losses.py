@@ -21,31 +21,17 @@ def weighted_cross_entropy(
     labels: Int[Array, "*n"],
     *,
     class_weights: Float[Array, " k"],
-) -> Float[Array, ""]:
-    """Cross-entropy averaged with the weight of each target class: sum(w * nll) / sum(w).
-
-    Zero where every weight is zero.
-    """
-    log_probabilities = jax.nn.log_softmax(class_logits, axis=-1)
-    nll = -jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0]
-    weights = class_weights[labels]
-    tiny = jnp.finfo(weights.dtype).tiny
-    return (weights * nll).sum() / jnp.maximum(weights.sum(), tiny)
+) -> Float[Array, "*n"]:
+    """Cross-entropy of each item times the weight of its target class."""
+    return class_weights[labels] * _negative_log_likelihood(class_logits, labels, axis=-1)
 
 
 def pixel_cross_entropy(
     class_maps: Float[Array, "b k h w"], label_map: Int[Array, "b h w"]
-) -> Float[Array, ""]:
-    """Cross-entropy of the per-pixel baselines, averaged over the labelled pixels of the batch.
-
-    Pixels with a label below 0 are void. Zero where all are.
-    """
-    valid = label_map >= 0
-    label = jnp.maximum(label_map, 0)[:, None]
-    chosen = jnp.take_along_axis(class_maps, label, axis=1)[:, 0]
-    nll = jax.nn.logsumexp(class_maps, axis=1) - chosen
-    count = jnp.maximum(valid.sum(), 1).astype(nll.dtype)
-    return jnp.where(valid, nll, 0).sum() / count
+) -> Float[Array, "b h w"]:
+    """Cross-entropy of each pixel for the per-pixel baselines; 0 where the label is below 0."""
+    nll = _negative_log_likelihood(class_maps, jnp.maximum(label_map, 0), axis=1)
+    return jnp.where(label_map >= 0, nll, 0)
 
 
 def sigmoid_focal_loss(
@@ -66,13 +52,19 @@ def sigmoid_focal_loss(
 
 
 def dice_loss(
-    mask_logits: Float[Array, "*n h w"], masks: Bool[Array, "*m h w"]
+    mask_logits: Float[Array, "*n h w"],
+    masks: Bool[Array, "*m h w"],
+    *,
+    counted: Bool[Array, "*m h w"] | None = None,
 ) -> Float[Array, "..."]:
     """Dice loss of each mask: 1 - (2 * intersection + 1) / (predicted area + true area + 1).
 
-    `masks` has the rank of `mask_logits` and broadcasts against it.
+    `masks` has the rank of `mask_logits` and broadcasts against it; so does `counted`, the pixels
+    that are looked at (None: all), outside of which there may be no masks.
     """
     probabilities = jax.nn.sigmoid(mask_logits)
+    if counted is not None:
+        probabilities = jnp.where(counted, probabilities, 0)
     intersection = jnp.where(masks, probabilities, 0).sum((-2, -1))
     areas = probabilities.sum((-2, -1)) + masks.sum((-2, -1), dtype=probabilities.dtype)
     return dice_from_sums(intersection, areas)
@@ -83,3 +75,8 @@ def dice_from_sums(
 ) -> Float[Array, "..."]:
     """Dice loss from the soft intersection and the sum of both areas, in pixels."""
     return 1 - (2 * intersection + DICE_SMOOTH) / (areas + DICE_SMOOTH)
+
+
+def _negative_log_likelihood(logits: Array, labels: Array, *, axis: int) -> Array:
+    chosen = jnp.take_along_axis(logits, jnp.expand_dims(labels, axis), axis=axis)
+    return jax.nn.logsumexp(logits, axis=axis) - chosen.squeeze(axis)

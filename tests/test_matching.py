@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from maskformer_jax.config import LossConfig
-from maskformer_jax.matching import compute_costs, match, solve_assignments, weighted_cost
+from maskformer_jax.costs import compute_costs, weighted_cost
+from maskformer_jax.matching import match, solve_assignments
 from maskformer_jax.resize import resize_nearest
 from maskformer_jax.types import CostMatrices, Predictions
 
@@ -23,7 +24,8 @@ def compute_and_match(
 ) -> tuple:
     """The shrunk map, the costs, the weighted cost and the assignment."""
     small = resize_nearest(segment_map, predictions.mask_logits.shape[-2:])
-    costs = compute_costs(predictions, small, labels, valid)
+    masks = small[:, None] == jnp.arange(labels.shape[1], dtype=small.dtype)[None, :, None, None]
+    costs = compute_costs(predictions, masks, labels, valid)
     cost = weighted_cost(costs, config=LossConfig())
     return small, costs, cost, match(cost, valid)
 

@@ -182,4 +182,5 @@ def _fetch_finite(pending: list[tuple[int, dict[str, Any]]]) -> dict[str, float]
                     "The last checkpoint is good; a lower optim.learning_rate or a look at the "
                     "data of that step would be the next thing to try"
                 )
-    return {name: float(value) for name, value in fetched[-1][1].items()}
+    newest = fetched[-1][1]
+    return {name: float(value) for name, value in newest.items() if np.ndim(value) == 0}

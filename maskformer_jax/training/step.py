@@ -39,6 +39,7 @@ def make_loss_function(
             num_classes=num_classes,
             size_divisibility=config.model.size_divisibility,
             mesh=mesh,
+            key=jax.random.fold_in(dropout, 1),
         )
 
     return loss
@@ -55,11 +56,14 @@ def make_train_step(
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """The compiled step. It consumes the state it is given (its buffers are donated).
 
-    The metrics are float32 scalars: the weighted loss terms, their sum `loss`, `grad_norm` (before
-    clipping) and `learning_rate` (of the head). With `optim.skip_nonfinite` there are besides
-    `update_skipped`, 1 where this step changed nothing but the step number since its gradient was
-    not finite, and `skipped_updates`, how many steps of the run did so. When more in a row are not
-    finite than the option allows, the update is made and `update_skipped` is 0.
+    The metrics are `finite_images`, bool [B], False for the images of the batch whose predictions
+    or matching costs are not all finite, and float32 scalars: the weighted loss terms, their sum
+    `loss`, `grad_norm` (before clipping) and `learning_rate` (of the head).
+
+    With `optim.skip_nonfinite` there are besides `update_skipped`, 1 where this step changed
+    nothing but the step number since its gradient was not finite, and `skipped_updates`, how many
+    steps of the run did so. When more in a row are not finite than the option allows, the update
+    is made and `update_skipped` is 0.
     """
     loss_function = make_loss_function(model, config, num_classes=num_classes, mesh=mesh)
     factor = make_schedule(config.optim, num_steps=config.train.num_steps)

@@ -8,9 +8,10 @@ import pytest
 from golden_cases import for_cases
 
 from maskformer_jax.config import LossConfig
+from maskformer_jax.costs import compute_costs, weighted_cost
 from maskformer_jax.criterion import compute_losses
-from maskformer_jax.matching import compute_costs, match, weighted_cost
-from maskformer_jax.resize import resize_nearest
+from maskformer_jax.ground_truth import make_ground_truth, masks_at_size
+from maskformer_jax.matching import match
 from maskformer_jax.types import Batch, Predictions
 
 pytestmark = for_cases("maskformer_R50")  # the others' logits are not kept whole
@@ -42,8 +43,9 @@ def batch(golden: dict[str, np.ndarray]) -> Batch:
 def test_costs_and_matching(golden: dict[str, np.ndarray], last_layer: Any, batch: Batch) -> None:
     @jax.jit
     def run(predictions: Predictions, batch: Batch) -> tuple:
-        small_map = resize_nearest(batch.segment_map, predictions.mask_logits.shape[-2:])
-        costs = compute_costs(predictions, small_map, batch.labels, batch.segment_valid)
+        truth = make_ground_truth(batch, LossConfig(), size_divisibility=32)
+        masks = masks_at_size(truth, predictions.mask_logits.shape[-2:], num_slots=SLOTS)
+        costs = compute_costs(predictions, masks, batch.labels, batch.segment_valid)
         cost = weighted_cost(costs, config=LossConfig())
         return costs, cost, match(cost, batch.segment_valid)
 

@@ -16,9 +16,10 @@ from jax import numpy as jnp
 
 from maskformer_jax.config import Config, LossConfig
 from maskformer_jax.convert.official import from_variables
+from maskformer_jax.costs import compute_costs, weighted_cost
 from maskformer_jax.criterion import compute_losses
-from maskformer_jax.matching import compute_costs, match, weighted_cost
-from maskformer_jax.resize import resize_nearest
+from maskformer_jax.ground_truth import make_ground_truth, masks_at_size
+from maskformer_jax.matching import match
 from maskformer_jax.training.optimizer import make_optimizer
 from maskformer_jax.training.step import make_loss_function
 from maskformer_jax.types import Batch, Predictions
@@ -125,8 +126,9 @@ def test_matching(first_result: tuple, case: Case, golden: dict) -> None:
 
     @jax.jit
     def run(predictions: Predictions) -> tuple:
-        small = resize_nearest(batch.segment_map, predictions.mask_logits.shape[-2:])
-        parts = compute_costs(predictions, small, batch.labels, batch.segment_valid)
+        truth = make_ground_truth(batch, LossConfig(), size_divisibility=32)
+        masks = masks_at_size(truth, predictions.mask_logits.shape[-2:], num_slots=SLOTS)
+        parts = compute_costs(predictions, masks, batch.labels, batch.segment_valid)
         cost = weighted_cost(parts, config=LossConfig())
         return parts, cost, match(cost, batch.segment_valid)
 
@@ -188,7 +190,7 @@ def test_per_pixel_losses(
         expected = np.zeros_like(expected)
         assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient))
     ours = by_layer(terms, ("loss_sem_seg",), layers=len(expected))
-    assert len(terms) == len(expected)
+    assert len(terms) == len(expected) + 1  # and finite_images
     np.testing.assert_allclose(ours, expected, rtol=2e-5)
     np.testing.assert_allclose(total, expected.sum(), rtol=2e-5)
 
