@@ -98,14 +98,9 @@ CASES = (
 )
 
 
-def for_cases(*names: str, slow: tuple[str, ...] = ()) -> pytest.MarkDecorator:
-    """Runs a test on these models alone; those whose run takes long only with `-m slow`."""
-    marks = {name: [pytest.mark.slow] if name in slow else [] for name in names}
-    params = [
-        pytest.param(case, id=case.name, marks=marks[case.name])
-        for case in CASES
-        if case.name in names
-    ]
+def for_cases(*names: str) -> pytest.MarkDecorator:
+    """Runs a test on these models alone."""
+    params = [pytest.param(case, id=case.name) for case in CASES if case.name in names]
     return pytest.mark.parametrize("case", params, indirect=True)
 
 

@@ -33,15 +33,6 @@ TERMS = ("loss_class", "loss_mask", "loss_dice")
 ZERO_GRADIENT = r"decoder\.layers\.0\.self_attn\.in_proj_weight"
 ZERO_GRADIENT_PLUS = ZERO_GRADIENT + r"|mask_embed\.layers\.2\.bias"  # of one query for each class
 
-# Gradients take half a minute and more to compile and run on two cores; one model with a ResNet and
-# one with a Swin backbone always run.
-SLOW = (
-    "maskformer_R101c",
-    "maskformer_swin_base",
-    "maskformer_panoptic_R50",
-    "maskformer_panoptic_swin_tiny",
-    "per_pixel_baseline_R50",
-)
 STEPPED = ("maskformer_R50", "maskformer_swin_tiny")  # optimizer steps
 
 
@@ -120,7 +111,7 @@ def by_layer(terms: dict[str, Any], names: tuple[str, ...], *, layers: int) -> n
     return np.array([[terms[name + suffix] for name in names] for suffix in suffixes])
 
 
-@for_cases(*WITH_CLASSES, slow=SLOW)
+@for_cases(*WITH_CLASSES)
 def test_matching(first_result: tuple, case: Case, golden: dict) -> None:
     batch = make_batch(golden)
 
@@ -158,7 +149,7 @@ LOSSES = pytest.mark.parametrize(
 
 
 @LOSSES
-@for_cases(*WITH_CLASSES, slow=SLOW)
+@for_cases(*WITH_CLASSES)
 def test_losses(
     differentiate: Callable,
     variables: dict,
@@ -210,7 +201,7 @@ def zero_gradient(case: Case) -> re.Pattern:
     return re.compile(ZERO_GRADIENT_PLUS if case.head == "per_pixel_plus" else ZERO_GRADIENT)
 
 
-@for_cases(*WITH_CLASSES, *PER_PIXEL, slow=SLOW)
+@for_cases(*WITH_CLASSES, *PER_PIXEL)
 def test_gradients(first_result: tuple, case: Case, golden: dict, golden_meta: dict) -> None:
     grads = from_variables({"params": jax.device_get(first_result[1])})
     names = golden_meta["parameters"]
