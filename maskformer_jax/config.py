@@ -154,7 +154,7 @@ class DataConfig:
     # How annotations become segments: "semantic" and "panoptic" from crops of one size,
     # "coco_panoptic" and "instance" from whole images or crops of varying size.
     mapper: Literal["semantic", "panoptic", "coco_panoptic", "instance"] = "semantic"
-    train_split: str = "train"
+    train_split: str = "train"  # also a part of it: "train[:8]", "train[:80%]"
     eval_split: str = "val"
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     num_segments: int = 150  # N, slots for segments of an image

@@ -9,20 +9,32 @@ from maskformer_jax.data.folder import LAYOUTS, FolderSource, list_split
 from maskformer_jax.data.instance_json import CocoInstanceSource
 from maskformer_jax.data.panoptic_json import CocoPanopticSource
 from maskformer_jax.data.penn_fudan import PennFudanSource
+from maskformer_jax.data.split import PartOfSource, parse_split
 from maskformer_jax.errors import UserError
 
 
 def open_source(config: DataConfig, split: str, info: DatasetInfo) -> Source:
-    """Opens one split of a data set.
+    """Opens one split of a data set, or a part of one.
 
     Args:
         config: `root` and `format` are used.
-        split: such as "train".
+        split: such as "train", or "train[:8]" for its first examples.
         info: the data set.
 
     Raises:
         UserError: `root` is not set or does not hold the split, or it is empty.
     """
+    name, *_ = part = parse_split(split)
+    source = _open_whole(config, name, info)
+    indices = part.indices(len(source))
+    if len(indices) == len(source):
+        return source
+    if not indices:
+        raise UserError(f"the split '{split}' is empty: '{name}' has {len(source)} examples")
+    return PartOfSource(source, indices)
+
+
+def _open_whole(config: DataConfig, split: str, info: DatasetInfo) -> Source:
     if not config.root:
         raise UserError(
             "data.root is not set; give the folder of the data set, such as "
