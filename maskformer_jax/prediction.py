@@ -1,57 +1,44 @@
-"""Predictions for image files: overlay pictures, label PNGs and a JSON of segments."""
+"""Predictions for image files: overlay pictures, label and panoptic PNGs, and JSON of segments."""
 
-import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Integer, UInt8
-from PIL import Image
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import Category
 from maskformer_jax.data.images import decode_image, read_bytes
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.prediction_files import encode_ids
+from maskformer_jax.evaluation.result import Result
+from maskformer_jax.image_files import encode_image
+from maskformer_jax.prediction_records import (
+    ImageRecord,
+    describe_instances,
+    describe_panoptic,
+    describe_segments,
+)
 from maskformer_jax.progress import Progress
 from maskformer_jax.visualize import overlay_with_legend
+from maskformer_jax.visualize_segments import instance_overlay, panoptic_overlay
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
+_SURE = 0.5  # score of an instance that is drawn
 
 
 @runtime_checkable
 class Predictor(Protocol):
-    """What is needed of a loaded model: its categories and a way from an image to labels."""
+    """What is needed of a loaded model: its categories and a way from an image to its result."""
 
     @property
     def categories(self) -> tuple[Category, ...]:
         """The classes in label order."""
 
-    def predict(self, image: Any) -> Any:
-        """What it says about an RGB uint8 [H, W, 3] image; `.semantic` are labels [H, W]."""
-
-
-class Segment(TypedDict):
-    """The pixels of one class in one image."""
-
-    category: str
-    category_id: int  # the data set's own id
-    label: int  # 0..K-1, the value in the label PNG
-    area: int  # pixels
-    share: float  # of the image, 0..1
-    bbox: list[int]  # x, y, width, height of the tightest box
-
-
-class ImageRecord(TypedDict):
-    """One entry of `predictions.json`."""
-
-    file: str
-    height: int
-    width: int
-    overlay: str  # relative to the output folder
-    labels: str  # likewise
-    segments: list[Segment]  # the largest first
+    def predict(self, image: Any) -> Result:
+        """What it says about an RGB uint8 [H, W, 3] image, as a `Result`."""
 
 
 def predict_paths(
@@ -64,9 +51,10 @@ def predict_paths(
 ) -> list[ImageRecord]:
     """Predict images and write what was found to the folder `output`.
 
-    For each image `<stem>_overlay.png` and `<stem>_labels.png` (labels 0..K-1 as they are, 8 bits,
-    or 16 where K > 255), in the subfolder that the image has in its input folder; images of the
-    same stem get distinct names. At the end `predictions.json`, a list of `ImageRecord`. Every
+    For each image `<stem>_overlay.png`, `<stem>_labels.png` (labels 0..K-1 as they are, 8 bits, or
+    16 where K > 255), and of a panoptic model `<stem>_panoptic.png` (segment ids as COCO writes
+    them, R + 256 G + 65536 B), in the subfolder that the image has in its input folder; images of
+    the same stem get distinct names. At the end `predictions.json`, a list of `ImageRecord`. Every
     file appears whole or not at all.
 
     Args:
@@ -81,36 +69,41 @@ def predict_paths(
             written. What was written for the images before stays; `predictions.json` does not.
     """
     images = find_images(inputs, output=output)
-    names = name_outputs([relative for _, relative in images])
-    targets = {
-        path: (f"{name}_overlay.{overlay_format}", f"{name}_labels.png")
-        for (path, _), name in zip(images, names, strict=True)
+    targets: dict[Path, tuple[str, ...]] = {
+        path: (
+            f"{name}_overlay.{overlay_format}",
+            f"{name}_labels.png",
+            f"{name}_panoptic.png",
+        )
+        for (path, _), name in zip(images, name_outputs([file for _, file in images]), strict=True)
     }
     _refuse_overwriting(targets, output)
     index = output / "predictions.json"
     records: list[ImageRecord] = []
     with Progress(len(images), description="predict", unit="image") as progress:
-        for path, (overlay_name, labels_name) in targets.items():
+        for path, names in targets.items():
             image = decode_image(read_bytes(path), name=str(path))
-            label_map = np.asarray(loaded.predict(image).semantic)
+            result = loaded.predict(image)
             if not records:
                 # An old index would describe other files than those that are there from now on.
                 _remove(index)
-            picture = overlay_with_legend(image, label_map, loaded.categories, alpha=alpha)
-            labels = encode_labels(label_map, num_classes=len(loaded.categories))
-            write_atomically(output / overlay_name, _encode(picture, overlay_format))
-            write_atomically(output / labels_name, labels)
-            height, width = label_map.shape
-            records.append(
-                ImageRecord(
-                    file=str(path),
-                    height=height,
-                    width=width,
-                    overlay=overlay_name,
-                    labels=labels_name,
-                    segments=describe_segments(label_map, loaded.categories),
-                )
+            picture = draw_result(image, result, loaded.categories, alpha=alpha)
+            write_atomically(output / names[0], encode_image(picture, overlay_format))
+            record = ImageRecord(
+                file=str(path), height=image.shape[0], width=image.shape[1], overlay=names[0]
             )
+            if result.semantic is not None:
+                labels = encode_labels(result.semantic, num_classes=len(loaded.categories))
+                write_atomically(output / names[1], labels)
+                record["labels"] = names[1]
+                record["segments"] = describe_segments(result.semantic, loaded.categories)
+            if result.panoptic is not None:
+                write_atomically(output / names[2], encode_ids(result.panoptic))
+                record["panoptic"] = names[2]
+                record["segments"] = describe_panoptic(result, loaded.categories)
+            if result.instances is not None:
+                record["instances"] = describe_instances(result, loaded.categories)
+            records.append(record)
             progress.update()
     lines = ",\n".join(json.dumps(record) for record in records)
     write_atomically(index, f"[\n{lines}\n]\n")
@@ -170,47 +163,33 @@ def name_outputs(relative_paths: Iterable[Path]) -> list[str]:
     return names
 
 
-def describe_segments(
-    label_map: Integer[np.ndarray, "h w"], categories: Sequence[Category]
-) -> list[Segment]:
-    """One segment for each class present in a label map, the largest first; void has none."""
-    segments = []
-    labels, areas = np.unique(label_map[label_map >= 0], return_counts=True)
-    for label, area in zip(labels.tolist(), areas.tolist(), strict=True):
-        mask = label_map == label
-        (top, bottom), (left, right) = (
-            np.flatnonzero(mask.any(axis=axis))[[0, -1]].tolist() for axis in (1, 0)
-        )
-        segments.append(
-            Segment(
-                category=categories[label].name,
-                category_id=categories[label].category_id,
-                label=label,
-                area=area,
-                share=area / label_map.size,
-                bbox=[left, top, right - left + 1, bottom - top + 1],
-            )
-        )
-    return sorted(segments, key=lambda segment: -segment["area"])
+def draw_result(
+    image: UInt8[np.ndarray, "h w 3"],
+    result: Result,
+    categories: Sequence[Category],
+    *,
+    alpha: float = 0.5,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture that says most: segments, else classes, else the instances one can be sure of."""
+    if result.segments is not None:
+        labels = {segment.segment_id: segment.label for segment in result.segments}
+        return panoptic_overlay(image, result.panoptic, labels, categories, alpha=alpha)
+    if result.semantic is not None:
+        return overlay_with_legend(image, result.semantic, categories, alpha=alpha)
+    sure = [instance for instance in result.instances or () if instance.score >= _SURE]
+    masks = np.array([instance.mask for instance in sure], bool).reshape(-1, *image.shape[:2])
+    labels_of = [instance.label for instance in sure]
+    return instance_overlay(image, masks, labels_of, categories, alpha=alpha)
 
 
 def encode_labels(label_map: Integer[np.ndarray, "h w"], *, num_classes: int) -> bytes:
     """A greyscale PNG of the labels, 8 bits, or 16 where K > 255; void is the largest value."""
     dtype = np.uint16 if num_classes > 255 else np.uint8
     # Casting -1 gives the largest value of an unsigned type.
-    return _encode(label_map.astype(dtype), "png")
+    return encode_image(label_map.astype(dtype))
 
 
-def _encode(picture: UInt8[np.ndarray, "h w 3"] | Integer[np.ndarray, "h w"], kind: str) -> bytes:
-    buffer = io.BytesIO()
-    if kind == "jpg":
-        Image.fromarray(picture).save(buffer, "JPEG", quality=92)
-    else:
-        Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _refuse_overwriting(targets: dict[Path, tuple[str, str]], output: Path) -> None:
+def _refuse_overwriting(targets: dict[Path, tuple[str, ...]], output: Path) -> None:
     """Stop where a result would take the place of one of the images themselves."""
     images = {path.resolve() for path in targets}
     for names in targets.values():

@@ -116,17 +116,7 @@ def comparison(
 ) -> UInt8[np.ndarray, "height width 3"]:
     """The prediction beside the ground truth; the legend gives both shares of each class."""
     panels = [overlay(image, labels, categories, alpha=alpha) for labels in (prediction, label_map)]
-    height, width = panels[0].shape[:2]
-    font = _font_for((height, width))
-    gap, title_height = _line_height(font) // 2, round(1.5 * _line_height(font))
-    canvas = Image.new("RGB", (2 * width + gap, title_height + height), _PAPER)
-    draw = ImageDraw.Draw(canvas)
-    for index, (title, panel) in enumerate(
-        zip(("prediction", "ground truth"), panels, strict=True)
-    ):
-        left = index * (width + gap)
-        draw.text((left + width / 2, title_height / 2), title, fill=_INK, font=font, anchor="mm")
-        canvas.paste(Image.fromarray(panel), (left, title_height))
+    picture = side_by_side(panels, ("prediction", "ground truth"))
     predicted = {entry.label: entry for entry in legend_entries(prediction, categories)}
     true = {entry.label: entry for entry in legend_entries(label_map, categories)}
     rows = [
@@ -140,7 +130,23 @@ def comparison(
         for label in [*true, *(label for label in predicted if label not in true)]
     ]
     caption = "share of the pixels, prediction / ground truth"
-    return _stack_legend(np.asarray(canvas), rows, caption=caption, font=font)
+    return _stack_legend(picture, rows, caption=caption, font=_font_for(panels[0].shape[:2]))
+
+
+def side_by_side(
+    panels: Sequence[UInt8[np.ndarray, "h w 3"]], titles: Sequence[str]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Pictures of one size in a row, each below its title."""
+    height, width = panels[0].shape[:2]
+    font = _font_for((height, width))
+    gap, title_height = _line_height(font) // 2, round(1.5 * _line_height(font))
+    canvas = Image.new("RGB", (len(panels) * (width + gap) - gap, title_height + height), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for index, (title, panel) in enumerate(zip(titles, panels, strict=True)):
+        left = index * (width + gap)
+        draw.text((left + width / 2, title_height / 2), title, fill=_INK, font=font, anchor="mm")
+        canvas.paste(Image.fromarray(panel), (left, title_height))
+    return np.array(canvas)
 
 
 def legend_entries(

@@ -68,7 +68,7 @@ def test_eval_passes_checkpoint_and_output(calls):
     [(_, (config, checkpoint), options)] = calls.made
     assert config.name == "camvid/maskformer_R50"
     assert checkpoint == Path("run")
-    assert options == {"output": Path("out"), "save_predictions": True}
+    assert options == {"output": Path("out"), "save_predictions": ("labels", "coco")}
 
 
 def test_saving_predictions_needs_a_folder(calls, capsys):
@@ -76,6 +76,15 @@ def test_saving_predictions_needs_a_folder(calls, capsys):
     assert run("eval", CONFIG, "--checkpoint=run", "--save-predictions") == 2
     assert "--save-predictions needs --output=DIR" in capsys.readouterr().err
     assert not calls.made
+
+
+def test_formats_of_predictions(calls, capsys):
+    calls.replace("maskformer_jax.scoring", evaluate_checkpoint={})
+    arguments = ("eval", CONFIG, "--checkpoint=run", "--output=out")
+    assert run(*arguments, "--save-predictions=category-ids") == 0
+    assert calls.made[0][2]["save_predictions"] == ("category-ids",)
+    assert run(*arguments, "--save-predictions=category_ids") == 2
+    assert "did you mean category-ids?" in capsys.readouterr().err
 
 
 def test_predict_takes_the_config_beside_the_checkpoint(calls, tmp_path):

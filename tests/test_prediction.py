@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,13 +9,14 @@ from PIL import Image
 
 from maskformer_jax.categories import Category
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.result import FoundInstance, Result, Segment
 from maskformer_jax.prediction import (
-    describe_segments,
     encode_labels,
     find_images,
     name_outputs,
     predict_paths,
 )
+from maskformer_jax.prediction_records import describe_segments
 
 CATEGORIES = (
     Category(name="dark", color=(0, 0, 142), category_id=7),
@@ -31,8 +31,8 @@ class Brightness:
     def __init__(self, categories: tuple[Category, ...] = CATEGORIES) -> None:
         self.categories = categories
 
-    def predict(self, image: np.ndarray) -> SimpleNamespace:
-        return SimpleNamespace(semantic=(image.mean(axis=2) > 127).astype(np.int32))
+    def predict(self, image: np.ndarray) -> Result:
+        return Result(semantic=(image.mean(axis=2) > 127).astype(np.int32))
 
 
 def draw(path: Path, *, height: int = 6, width: int = 8, bright_columns: int = 2) -> Path:
@@ -238,3 +238,54 @@ def test_segments_of_a_drawn_map() -> None:
         (0, 2, 2 / 12, [1, 1, 1, 2]),
     ]
     assert describe_segments(np.full((2, 2), -1), CATEGORIES) == []
+
+
+class TwoCats(Brightness):
+    """Finds a segment of "dark" left, one right of it, and void in the last column."""
+
+    def __init__(self, panoptic: bool) -> None:
+        things = (Category(name="cat", color=(0, 90, 142), category_id=7, is_thing=True),)
+        super().__init__((*things, *CATEGORIES[1:]))
+        self.panoptic = panoptic
+
+    def predict(self, image: np.ndarray) -> Result:
+        ids = np.tile(np.array([1, 1, 1, 1, 300, 300, 300, 0], np.int32), (len(image), 1))
+        masks = [ids == i for i in (300, 1, 1)]
+        instances = tuple(
+            FoundInstance(0, score, mask)
+            for score, mask in zip((0.9, 0.8, 0.01), masks, strict=True)
+        )
+        if not self.panoptic:
+            return Result(instances=instances)
+        segments = (Segment(1, 0, True, 0.95, 24), Segment(300, 0, True, 0.91239, 18))
+        return Result(
+            semantic=np.zeros_like(ids), panoptic=ids, segments=segments, instances=instances
+        )
+
+
+def test_panoptic_files_and_records(tmp_path: Path) -> None:
+    path = draw(tmp_path / "a.png")
+    (record,) = predict_paths(TwoCats(True), [path], tmp_path / "out")
+    assert record["labels"] == "a_labels.png"
+    colors = np.asarray(Image.open(tmp_path / "out" / record["panoptic"]), int)
+    np.testing.assert_array_equal(colors[0, [0, 4, 7]], [[1, 0, 0], [44, 1, 0], [0, 0, 0]])
+    assert record["segments"][1] == {
+        "category": "cat",
+        "category_id": 7,
+        "label": 0,
+        "area": 18,
+        "share": 18 / 48,
+        "bbox": [4, 0, 3, 6],
+        "id": 300,
+        "is_thing": True,
+        "score": 0.9124,
+    }
+    assert [instance["score"] for instance in record["instances"]] == [0.9, 0.8]
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text()) == [record]
+
+
+def test_instances_alone(tmp_path: Path) -> None:
+    (record,) = predict_paths(TwoCats(False), [draw(tmp_path / "a.png")], tmp_path / "out")
+    assert written(tmp_path / "out") == {"a_overlay.png", "predictions.json"}
+    assert record.keys() == {"file", "height", "width", "overlay", "instances"}
+    assert record["instances"][0]["segmentation"]["size"] == [6, 8]

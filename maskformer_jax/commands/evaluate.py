@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
+from maskformer_jax.config_fields import did_you_mean
+from maskformer_jax.evaluation.formats import FORMATS
 
 
 def run(argv: Sequence[str]) -> None:
@@ -27,12 +29,21 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR", help="for metrics.json")
     parser.add_argument(
         "--save-predictions",
-        action="store_true",
-        help="also write each image's label map to the output folder",
+        nargs="?",
+        const="labels,coco",
+        default="",
+        metavar="FORMAT,...",
+        help="also write predictions to the output folder; formats are "
+        + "; ".join(f"{name}: {files}" for name, files in FORMATS.items())
+        + "; by default labels,coco",
     )
     arguments, overrides = parser.read(argv)
     if arguments.save_predictions and arguments.output is None:
         parser.error("--save-predictions needs --output=DIR")
+    formats = tuple(name for name in arguments.save_predictions.split(",") if name)
+    for name in formats:
+        if name not in FORMATS:
+            parser.error(f"--save-predictions: no format {name!r}; {did_you_mean(name, FORMATS)}")
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
 
     from maskformer_jax.scoring import evaluate_checkpoint
@@ -41,5 +52,5 @@ def run(argv: Sequence[str]) -> None:
         config,
         arguments.checkpoint,
         output=arguments.output,
-        save_predictions=arguments.save_predictions,
+        save_predictions=formats,
     )

@@ -1,0 +1,7 @@
+"""The formats in which an evaluation can leave its predictions."""
+
+FORMATS = {
+    "labels": "predictions/IMAGE.png, labels 0..K-1 (semantic, panoptic)",
+    "category-ids": "category_ids/IMAGE.png, the data set's own ids, as Cityscapes wants them",
+    "coco": "sem_seg_predictions.json, panoptic.json with panoptic/IMAGE.png, instances.json",
+}
