@@ -192,6 +192,8 @@ def test_models_by_name():
 def test_published_file_has_the_form_that_the_published_code_loads(files, saved):
     content = pickle.loads((files / "model.pkl").read_bytes())
     assert set(content) == {"model", "__author__"}
+    # The published loader puts the level `pixel_decoder.` in by itself.
+    assert "sem_seg_head.mask_features.weight" in content["model"]
     query_embed = saved.variables["params"]["transformer_decoder"]["query_embed"]
     np.testing.assert_array_equal(
         content["model"]["sem_seg_head.predictor.query_embed.weight"],

@@ -18,14 +18,7 @@ def run(argv: Sequence[str]) -> None:
         ".safetensors, else to a folder.",
         config="optional",
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        required=True,
-        metavar="PATH",
-        help="a workdir, one checkpoint in it, a Hugging Face folder, or a published .pkl (or "
-        ".pth, .npz, .safetensors), which needs --config",
-    )
+    parser.add_checkpoint()
     parser.add_argument(
         "--output", type=Path, required=True, metavar="PATH", help="FILE.pkl or the like, or FOLDER"
     )

@@ -19,13 +19,7 @@ def run(argv: Sequence[str]) -> None:
         "Score a checkpoint on the evaluation split of a data set.",
         config="optional",
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        required=True,
-        metavar="PATH",
-        help="a workdir, one checkpoint in it, or a published .pkl (which needs --config)",
-    )
+    parser.add_checkpoint()
     parser.add_argument("--output", type=Path, metavar="DIR", help="for metrics.json")
     parser.add_argument(
         "--save-predictions",

@@ -53,6 +53,17 @@ class CommandParser(argparse.ArgumentParser):
         self._flags += [name for name in names if name.startswith("--")]
         return super().add_argument(*names, **options)  # type: ignore[arg-type]
 
+    def add_checkpoint(self) -> None:
+        """Adds `--checkpoint=PATH`, of any kind that `load_pretrained` takes."""
+        self.add_argument(
+            "--checkpoint",
+            type=Path,
+            required=True,
+            metavar="PATH",
+            help="a workdir, one checkpoint in it, a Hugging Face folder, or a published .pkl (or "
+            "its tensors in a .pth, .safetensors or .npz), which needs --config",
+        )
+
     def read(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """The arguments, and the overrides as `A.B=VALUE`. A usage mistake exits with status 2."""
         rest, overrides = self._split_overrides(argv) if self._takes_config else (argv, [])

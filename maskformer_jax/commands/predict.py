@@ -24,13 +24,7 @@ def run(argv: Sequence[str]) -> None:
         metavar="IMAGE_OR_FOLDER",
         help="images, and folders of images",
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        required=True,
-        metavar="PATH",
-        help="a workdir, one checkpoint in it, or a published .pkl (which needs --config)",
-    )
+    parser.add_checkpoint()
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where to write")
     arguments, overrides = parser.read(argv)
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)

@@ -30,7 +30,7 @@ BLOCKS: dict[tuple[str, tuple[int, ...]], Any] = {  # (kind of block, blocks of 
     ("bottleneck", (3, 4, 23, 3)): 101,
 }
 # What our model does; a value that a file lacks is this one in transformers, too.
-SWIN_FIXED = {
+SWIN_FIXED = {  # of any out_features, transformers' MaskFormer uses all four
     "num_channels": 3,
     "patch_size": 4,
     "mlp_ratio": 4.0,
@@ -38,7 +38,6 @@ SWIN_FIXED = {
     "hidden_act": "gelu",
     "layer_norm_eps": 1e-5,
     "use_absolute_embeddings": False,
-    "out_features": STAGES,
 }
 RESNET_FIXED = {
     "num_channels": 3,
@@ -248,6 +247,7 @@ def _describe_backbone(backbone: ResNetConfig | SwinConfig) -> dict[str, Any]:
         return {
             "model_type": "swin",
             **SWIN_FIXED,
+            "out_features": STAGES,
             "embed_dim": backbone.embed_dim,
             "depths": list(backbone.depths),
             "num_heads": list(backbone.num_heads),

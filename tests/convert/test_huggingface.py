@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from maskformer_jax.__main__ import main
 from maskformer_jax.checkpoint_export import write_huggingface, write_workdir
 from maskformer_jax.config import Config, ModelConfig, ResNetConfig, SwinConfig
 from maskformer_jax.convert.huggingface_config import read_config
+from maskformer_jax.convert.official import from_variables
+from maskformer_jax.convert.readers import read_tensors
 from maskformer_jax.errors import UserError
 from maskformer_jax.models.build import build_model
 from maskformer_jax.pretrained import load_pretrained
@@ -88,6 +91,30 @@ def test_a_workdir_made_of_it_stands_alone(folder, tmp_path):
     again = load_pretrained(tmp_path / "run")
     assert again.categories == loaded.categories
     jax.tree.map(np.testing.assert_array_equal, again.variables, loaded.variables)
+
+
+def test_the_command_converts_to_every_kind(folder, tmp_path, variables, capsys):
+    def convert(checkpoint: Path, output: str, *options: str) -> Path:
+        arguments = [f"--checkpoint={checkpoint}", f"--output={tmp_path / output}", *options]
+        assert main(["convert", *arguments]) == 0
+        return tmp_path / output
+
+    run = convert(folder, "run")
+    back = convert(run, "back", "--format=huggingface")
+    released = convert(run, "released.pkl")
+    current = convert(run, "current.safetensors", "--naming=current")
+    for file in ("model.safetensors", "config.json", "preprocessor_config.json"):
+        assert (back / file).read_bytes() == (folder / file).read_bytes()
+    tensors = from_variables(variables, naming="released", no_object_weight=0.25)
+    for name, tensor in read_tensors(released).items():
+        np.testing.assert_array_equal(tensor, tensors[name])
+    level = "sem_seg_head.pixel_decoder.mask_features.bias"
+    assert level in read_tensors(current)
+    assert level.replace("pixel_decoder.", "") in read_tensors(released)
+    capsys.readouterr()
+    arguments = [f"--checkpoint={run}", f"--output={folder}", "--format=huggingface"]
+    assert main(["convert", *arguments]) == 1
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_shards_and_the_names_inside_transformers_5(folder, variables):
