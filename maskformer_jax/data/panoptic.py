@@ -25,8 +25,13 @@ def encode_ids(id_map: Int32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     return np.stack([(id_map >> shift) & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)
 
 
-def check_segments(panoptic: PanopticLabels, *, name: str) -> None:
+def check_segments(panoptic: PanopticLabels, *, name: str, may_hide: bool = False) -> None:
     """Holds the ids in the map against the list of segments.
+
+    Args:
+        panoptic: the annotation.
+        name: of its files, for messages.
+        may_hide: whether a listed segment may have no pixel.
 
     Raises:
         UserError: an id other than 0 is in one of them only, or the list has one twice.
@@ -44,7 +49,7 @@ def check_segments(panoptic: PanopticLabels, *, name: str) -> None:
             f"{_list(np.unique(unlisted).tolist())}; each pixel must hold a listed id or 0 (void)"
         )
     drawn = np.bincount(place.ravel() + 1, minlength=len(ids) + 1)[1:]
-    if undrawn := sorted(np.array(ids)[drawn == 0].tolist()):
+    if not may_hide and (undrawn := sorted(np.array(ids)[drawn == 0].tolist())):
         raise UserError(
             f"{name}: segments_info lists segment ids that no pixel has: {_list(undrawn)}"
         )

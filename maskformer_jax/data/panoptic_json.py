@@ -23,11 +23,14 @@ class _Layout(NamedTuple):
     annotations: str
     maps: str
     images: str
+    may_hide: bool = False  # whether later segments can cover earlier ones altogether
 
 
 _LAYOUTS = (
     _Layout("annotations/panoptic_{split}.json", "annotations/panoptic_{split}", "{split}"),
-    _Layout("ade20k_panoptic_{short}.json", "ade20k_panoptic_{short}", "images/{split}"),
+    _Layout(
+        "ade20k_panoptic_{short}.json", "ade20k_panoptic_{short}", "images/{split}", may_hide=True
+    ),
     _Layout(
         "gtFine/cityscapes_panoptic_{split}.json",
         "gtFine/cityscapes_panoptic_{split}",
@@ -69,6 +72,7 @@ class CocoPanopticSource:
         self._path = str(path)
         self._maps = root / layout.maps.format(**words)
         self._images = layout.images.format(**words, city="{city}")
+        self._may_hide = layout.may_hide
         self._root = root
         self._entries = _read_entries(path, info)
 
@@ -88,7 +92,7 @@ class CocoPanopticSource:
                 f"{self._path} says {entry.size[0]} x {entry.size[1]}"
             )
         panoptic = PanopticLabels(id_map, entry.segments)
-        check_segments(panoptic, name=f"{map_path} and {self._path}")
+        check_segments(panoptic, name=f"{map_path} and {self._path}", may_hide=self._may_hide)
         return Example(entry.image_id, image, to_label_map(panoptic), panoptic)
 
     def image_size(self, index: int) -> Size:
@@ -100,7 +104,8 @@ class CocoPanopticSource:
         return read_bytes(self._image_path(index))
 
     def _image_path(self, index: int) -> Path:
-        name = self._entries[index].image_file
+        # The official panoptic files of Cityscapes name the images so.
+        name = self._entries[index].image_file.replace("_gtFine_leftImg8bit", "_leftImg8bit")
         return self._root / self._images.format(city=name.partition("_")[0]) / name
 
 

@@ -89,7 +89,7 @@ def _read_panoptic(
         for number, label, is_crowd, area in zip(*columns, strict=True)
     )
     panoptic = PanopticLabels(id_map, listed)
-    check_segments(panoptic, name=name)
+    check_segments(panoptic, name=name, may_hide=True)
     return panoptic
 
 

@@ -1,19 +1,19 @@
 """The shapes data set as ArrayRecord files."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 
+from maskformer_jax.data.prepare.output import new_paths
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.shapes import IMAGE_SIZE, Drawing, draw_example, encode_label_map
 from maskformer_jax.data.tfds_builders.segmentation import (
     encode_panoptic_map,
     encode_png,
     segmentation_features,
+    write_records,
 )
 from maskformer_jax.errors import UserError
 
@@ -40,7 +40,9 @@ with tfds.core.registered.skip_registration():
             return tfds.core.DatasetInfo(
                 builder=self,
                 description="Coloured shapes on textured ground, drawn in code.",
-                features=segmentation_features(names, image_format="png"),
+                features=segmentation_features(
+                    names, image_format="png", label_map=True, panoptic=True
+                ),
                 disable_shuffling=True,  # the records stay in the order in which they are drawn
             )
 
@@ -69,21 +71,11 @@ def prepare_shapes(root: Path, *, num_train: int, num_val: int) -> None:
     for split, size in sizes.items():
         if size < 1:
             raise UserError(f"num_{split} is {size}, but must be at least 1")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UserError(f"{root} exists already; remove it or choose another folder")
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the target, because only on one file system is the renaming atomic.
-        with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as temporary:
-            builder = Shapes(sizes=sizes, data_dir=temporary, file_format="array_record")
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-            )
-            if root.is_dir():
-                root.rmdir()
-            os.rename(builder.data_dir, root)  # noqa: PTH104 (builder.data_dir is a string)
-    except OSError as error:
-        raise UserError(f"cannot write {root}: {error.strerror or error}") from error
+    with new_paths(root) as [staged]:
+        builder = Shapes(
+            sizes=sizes, data_dir=str(staged.parent / "records"), file_format="array_record"
+        )
+        write_records(builder, staged)
 
 
 def _to_record(drawing: Drawing, *, image_id: str) -> dict[str, Any]:

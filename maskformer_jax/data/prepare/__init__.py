@@ -1,0 +1,1 @@
+"""From data sets as they are distributed to what training reads."""

@@ -1,0 +1,94 @@
+"""COCO-Stuff-10K: label maps from the MATLAB files in which they are distributed."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io
+from jaxtyping import UInt8
+
+from maskformer_jax.data.folder import check_same_size
+from maskformer_jax.data.images import read_bytes, read_image_size
+from maskformer_jax.data.prepare.output import convert_all, new_paths, save_bytes, save_png
+from maskformer_jax.errors import UserError
+
+_SPLITS = ("train", "test")
+_LARGEST = 172  # 1 is unlabelled, 2..172 are the classes
+
+
+def prepare_coco_stuff_10k(root: Path) -> None:
+    """Writes images_detectron2/<split> and annotations_detectron2/<split>.
+
+    Label maps hold the matrix S - 2: 0..170, and 255 for unlabelled.
+
+    Args:
+        root: with images/NAME.jpg, annotations/NAME.mat and imageLists/{train,test}.txt.
+
+    Raises:
+        UserError: a file is missing, damaged or not of that kind, sizes differ, or writing fails.
+    """
+    targets = (root / "images_detectron2", root / "annotations_detectron2")
+    with new_paths(*targets) as [image_dir, label_dir]:
+        for split in _SPLITS:
+
+            def convert(name: str, split: str = split) -> None:
+                image_path, mat_path = root / f"images/{name}.jpg", root / f"annotations/{name}.mat"
+                labels = read_mat_labels(mat_path)
+                size = read_image_size(image_path, name=str(image_path))
+                check_same_size(size, labels.shape, name=f"{image_path} and {mat_path}")
+                save_bytes(image_dir / split / f"{name}.jpg", read_bytes(image_path))
+                save_png(label_dir / split / f"{name}.png", labels)
+
+            names = _read_list(root / "imageLists" / f"{split}.txt")
+            convert_all(names, convert, description=f"coco-stuff-10k {split}")
+
+
+def read_mat_labels(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """The labels of one MATLAB file.
+
+    Raises:
+        UserError: it is missing or damaged, or its matrix S holds something else.
+    """
+    values = _read_matrix(path)
+    if values.ndim != 2 or values.min(initial=1) < 1 or values.max(initial=1) > _LARGEST:
+        raise UserError(
+            f"{path}: S must be a matrix of 1 (unlabelled) to {_LARGEST}, as in COCO-Stuff-10K "
+            f"v1.0, but holds {values.min()}..{values.max()}"
+        )
+    return values.astype(np.uint8) - np.uint8(2)  # 1 wraps around to 255
+
+
+def _read_matrix(path: Path) -> np.ndarray:
+    data = read_bytes(path)
+    try:
+        fields: dict[str, Any] = scipy.io.loadmat(io.BytesIO(data))
+        return np.asarray(fields["S"])
+    except NotImplementedError:
+        return _read_hdf5(path, data)
+    except Exception as error:  # its parser raises almost anything
+        raise UserError(f"{path}: cannot be read as a MATLAB file with a matrix S ({error})") from (
+            error
+        )
+
+
+def _read_hdf5(path: Path, data: bytes) -> np.ndarray:
+    # MATLAB's version 7.3 is HDF5, which scipy does not read; its matrices lie transposed.
+    try:
+        import h5py
+    except ImportError as error:
+        raise UserError(
+            f"{path}: a MATLAB file of version 7.3; reading it takes `pip install h5py`"
+        ) from error
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            return np.asarray(file["S"]).T
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read as a MATLAB file with a matrix S") from error
+
+
+def _read_list(path: Path) -> list[str]:
+    names = read_bytes(path).decode("utf-8", "replace").split()
+    if not names:
+        raise UserError(f"{path}: lists no images")
+    return names
