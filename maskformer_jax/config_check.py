@@ -36,6 +36,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "optim.warmup_factor": (0, 1, "0..1"),
     "optim.ema_decay": (0, 0.999999, "0 (no average) or more, and below 1"),
     "optim.skip_nonfinite": (0, _INFINITY, "0 (stop at the first) or more"),
+    "eval.general_threshold": (0, 1, "0..1"),
     "eval.object_mask_threshold": (0, 1, "0..1"),
     "eval.overlap_threshold": (0, 1, "0..1"),
 }
@@ -165,6 +166,11 @@ def _model_problems(config: Config) -> Iterator[str]:
         yield (
             f"config.model.pixel_decoder.conv_dim ({pixel_decoder.conv_dim}) must be a "
             f"multiple of num_heads ({pixel_decoder.num_heads})"
+        )
+    if config.eval.semantic_rule == "general" and config.model.head != "mask_classification":
+        yield (
+            "config.eval.semantic_rule 'general' needs the classes of queries, which config.model."
+            f"head {config.model.head!r} does not predict; use 'class_sum'"
         )
     decoder = config.model.transformer_decoder
     if decoder.num_heads > 0 and decoder.hidden_dim % decoder.num_heads:

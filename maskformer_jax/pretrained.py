@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import UInt8
 
 from maskformer_jax.categories import Category
 from maskformer_jax.config import Config
@@ -27,12 +28,21 @@ from maskformer_jax.variables_io import find_config, find_label_names, read_vari
 
 @dataclass(kw_only=True)
 class Loaded:
-    """A model with its variables, its recipe and the names of its classes."""
+    """A model with its variables, its recipe and the names of its classes.
+
+    `config.eval` has the size of test images and the thresholds, `config.model` the mean, the
+    deviation and the padding that the model applies itself.
+    """
 
     model: nn.Module
     variables: Any  # {"params": ..., "constants": ...}, on the default device
     config: Config
-    categories: tuple[Category, ...]
+    categories: tuple[Category, ...]  # names, colours, things or stuff, the data set's ids
+
+    @property
+    def palette(self) -> UInt8[np.ndarray, "k 3"]:
+        """The RGB colour of each class, so that `palette[result.semantic]` is a picture."""
+        return np.array([category.color for category in self.categories], np.uint8)
 
     def predict(self, image: Any) -> Result:
         """Segments one image: resize, pad, run, post-process.

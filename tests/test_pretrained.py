@@ -79,6 +79,13 @@ def test_our_checkpoints_bring_their_config(files, saved, path):
     assert_same_variables(loaded.variables, saved.variables)
 
 
+def test_a_loaded_model_knows_its_classes(saved):
+    assert saved.palette.shape == (len(saved.categories), 3)
+    assert tuple(saved.palette[2]) == saved.categories[2].color
+    assert len(set(map(tuple, saved.palette))) == len(saved.categories)
+    assert {category.is_thing for category in saved.categories} == {False, True}
+
+
 @pytest.mark.parametrize("path", ["model.pkl", "model.npz"])
 def test_published_files_need_a_config(files, saved, path):
     loaded = load_pretrained(files / path, config=saved.config)

@@ -12,6 +12,7 @@ from maskformer_jax.config import Config, Size
 from maskformer_jax.postprocess import (
     Instances,
     PanopticSegmentation,
+    general_semantic_labels,
     instance_inference,
     panoptic_inference,
     per_pixel_labels,
@@ -65,7 +66,11 @@ def make_inference(
             labels = per_pixel_labels(mask_logits, image_size=image_size, output_size=output_size)
             return Outputs(semantic=labels)
         semantic = panoptic = instances = None
-        if task != "instance":
+        if task != "instance" and settings.semantic_rule == "general":
+            semantic = general_semantic_labels(
+                class_logits, mask_logits, score_threshold=settings.general_threshold, **sizes
+            )
+        elif task != "instance":
             semantic = semantic_labels(
                 class_logits,
                 mask_logits,

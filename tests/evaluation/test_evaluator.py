@@ -83,6 +83,16 @@ def test_what_is_right_scores_100(task: str) -> None:
         np.testing.assert_array_equal(seen["b"].semantic, example(size=(12, 32)).label_map)
 
 
+def test_general_inference_is_an_option() -> None:
+    config = Config(eval=EvalConfig(semantic_rule="general", general_threshold=0.95))
+    config.model.size_divisibility = 0
+    nothing = Evaluator(ColorModel(), config, categories=CATEGORIES).evaluate({}, [example()])
+    assert nothing.compute()["pACC"] == 0  # no query is that sure, so no pixel has a label
+    config.eval.general_threshold = 0.3
+    found = Evaluator(ColorModel(), config, categories=CATEGORIES).evaluate({}, [example()])
+    assert found.compute()["pACC"] == 100
+
+
 def test_a_mistake_and_merging() -> None:
     parts = [
         EVALUATORS["panoptic"].evaluate({}, [one]) for one in (example(), example(flawed=True))
