@@ -11,6 +11,7 @@ import jax
 import orbax.checkpoint as ocp
 from absl import logging
 
+from maskformer_jax.checkpoint_digests import find_damage
 from maskformer_jax.config import Config
 from maskformer_jax.config_io import from_json
 from maskformer_jax.errors import UserError
@@ -53,6 +54,11 @@ def restore_model_variables(path: Path, template: Any) -> dict[str, Any]:
         )
     errors = []
     for step in candidates:
+        damage = find_damage(step, item="model")
+        if damage:
+            errors += damage
+            logging.warning("%s is damaged, trying the one before:\n%s", step, "\n".join(damage))
+            continue
         try:
             return restore_item(step / "model", template)
         except UserError:

@@ -194,6 +194,23 @@ class MeshConfig:
 
 
 @dataclass(slots=True, kw_only=True)
+class DistributedConfig:
+    """How the processes of a run find each other; docs/pods.md has the commands.
+
+    "auto" is "address" where a coordinator is known, "cluster" inside of `srun`, `mpirun` or a TPU
+    pod of several hosts, and else "off". The last three address fields can also come from the
+    variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    """
+
+    launch: Literal["auto", "off", "cluster", "address"] = "auto"
+    coordinator: str = ""  # HOST:PORT of process 0, a port that is free there
+    num_processes: int = 0  # 0: from the environment
+    process_id: int = -1  # -1: from the environment
+    start_timeout_s: int = 300  # seconds to wait for all processes at the start and at the end
+    heartbeat_timeout_s: int = 60  # a process silent for longer is lost, and the others end
+
+
+@dataclass(slots=True, kw_only=True)
 class TrainConfig:
     """Length and bookkeeping of a run. One step is one update on one global batch."""
 
@@ -206,6 +223,7 @@ class TrainConfig:
     checkpoint_every: int = 5_000
     eval_every: int = 5_000
     keep_checkpoints: int = 2  # the newest; the best is kept besides
+    profile_steps: tuple[int, ...] = ()  # (first, last) to trace with jax.profiler; empty: none
 
 
 @dataclass(slots=True, kw_only=True)
@@ -250,3 +268,4 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
+    distributed: DistributedConfig = field(default_factory=DistributedConfig)

@@ -37,6 +37,8 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "optim.ema_decay": (0, 0.999999, "0 (no average) or more, and below 1"),
     "optim.skip_nonfinite": (0, _INFINITY, "0 (stop at the first) or more"),
     "eval.general_threshold": (0, 1, "0..1"),
+    "distributed.num_processes": (0, _INFINITY, "0 (from the environment) or more"),
+    "distributed.process_id": (-1, _INFINITY, "-1 (from the environment) or more"),
     "eval.object_mask_threshold": (0, 1, "0..1"),
     "eval.overlap_threshold": (0, 1, "0..1"),
 }
@@ -76,6 +78,9 @@ _POSITIVE = (
     "train.checkpoint_every",
     "train.eval_every",
     "train.keep_checkpoints",
+    "train.profile_steps",
+    "distributed.start_timeout_s",
+    "distributed.heartbeat_timeout_s",
     "eval.short_edge",
     "eval.max_size",
     "eval.batch_size",
@@ -236,6 +241,9 @@ def _run_problems(config: Config) -> Iterator[str]:
             "config.loss.matching 'fixed' gives each class one query, so it needs config.data."
             f"mapper 'semantic', not {config.data.mapper!r}"
         )
+    profiled = train.profile_steps
+    if profiled and (len(profiled) != 2 or profiled[0] > profiled[1]):
+        yield f"config.train.profile_steps must be empty or (first, last), not {profiled!r}"
     if optim.warmup_steps >= train.num_steps > 0:
         yield (
             f"config.optim.warmup_steps ({optim.warmup_steps}) must be below "

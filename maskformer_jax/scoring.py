@@ -3,12 +3,17 @@
 from collections.abc import Collection
 from pathlib import Path
 
+import jax
+
 from maskformer_jax.config import Config
 from maskformer_jax.config_check import check_built
 from maskformer_jax.data.pipeline import eval_examples
+from maskformer_jax.distributed import is_primary
+from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.prediction_files import PredictionFiles
 from maskformer_jax.evaluation.report import report
-from maskformer_jax.evaluation.runner import Evaluator
+from maskformer_jax.evaluation.runner import Evaluator, merge_processes
 from maskformer_jax.pretrained import load_pretrained
 
 
@@ -34,18 +39,31 @@ def evaluate_checkpoint(
     """
     check_built(config, "model", "eval")
     loaded = load_pretrained(checkpoint, config=config)
-    examples = eval_examples(config)
+    if save_predictions and jax.process_count() > 1:
+        raise UserError("predictions are saved by a single process; leave out --save-predictions")
+    examples = eval_examples(
+        config, process_index=jax.process_index(), process_count=jax.process_count()
+    )
     files = PredictionFiles(output or Path(), save_predictions, loaded.categories)
-    evaluator = Evaluator(loaded.model, config, categories=loaded.categories)
-    metrics = evaluator.evaluate(
-        loaded.variables, examples, total=len(examples), on_result=files.add
+    devices = LocalDevices(jax.local_devices()[: _device_limit(config)])
+    evaluator = Evaluator(loaded.model, config, categories=loaded.categories, devices=devices)
+    metrics = merge_processes(
+        evaluator.evaluate(
+            devices.place(loaded.variables), examples, total=len(examples), on_result=files.add
+        )
     )
     files.finish()
     scores = metrics.compute()
-    report(
-        metrics.table(),
-        scores,
-        title=f"{checkpoint} on {config.data.dataset} {config.data.eval_split}",
-        output=output,
-    )
+    if is_primary():
+        report(
+            metrics.table(),
+            scores,
+            title=f"{checkpoint} on {config.data.dataset} {config.data.eval_split}",
+            output=output,
+        )
     return scores
+
+
+def _device_limit(config: Config) -> int | None:
+    """As many devices as the config's mesh has, where it says so."""
+    return config.mesh.data * config.mesh.fsdp if config.mesh.data > 0 else None

@@ -40,11 +40,13 @@ def run(argv: Sequence[str]) -> None:
             parser.error(f"--save-predictions: no format {name!r}; {did_you_mean(name, FORMATS)}")
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
 
+    from maskformer_jax.distributed import joined
     from maskformer_jax.scoring import evaluate_checkpoint
 
-    evaluate_checkpoint(
-        config,
-        arguments.checkpoint,
-        output=arguments.output,
-        save_predictions=formats,
-    )
+    with joined(config.distributed):
+        evaluate_checkpoint(
+            config,
+            arguments.checkpoint,
+            output=arguments.output,
+            save_predictions=formats,
+        )

@@ -11,9 +11,13 @@ from flax import linen as nn
 from maskformer_jax.categories import Category
 from maskformer_jax.config import Config, Size
 from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.distributed import gather, is_primary
+from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import Outputs, make_inference
 from maskformer_jax.evaluation.metrics import TaskMetrics
 from maskformer_jax.progress import Progress
+
+_MAX_WAITING = 256  # examples that wait for others of their size
 
 
 class EvalGroup(NamedTuple):
@@ -31,12 +35,21 @@ class Evaluator:
         model: A MaskFormer or a per-pixel baseline.
         config: Its recipe (`eval` and `model.size_divisibility` are used).
         categories: K categories in label order.
+        devices: Those that share the work; each takes `eval.batch_size` images at a time.
     """
 
-    def __init__(self, model: nn.Module, config: Config, *, categories: Sequence[Category]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        config: Config,
+        *,
+        categories: Sequence[Category],
+        devices: LocalDevices | None = None,
+    ) -> None:
         self._model = model
         self._config = config
         self._categories = tuple(categories)
+        self._devices = LocalDevices() if devices is None else devices
         self._predict = lru_cache(maxsize=None)(self._compile)
 
     def predict(self, variables: Any, group: EvalGroup) -> Outputs:
@@ -64,8 +77,11 @@ class Evaluator:
             UserError: an example lacks the annotation that the task needs.
         """
         metrics = TaskMetrics(self._config.eval.task, self._categories)
-        with Progress(total, description="evaluate", unit="image") as progress:
-            for group in group_examples(examples, self._config.eval.batch_size):
+        group_size = self._config.eval.batch_size * len(self._devices)
+        with Progress(
+            total, description="evaluate", unit="image", enabled=is_primary()
+        ) as progress:
+            for group in group_examples(examples, group_size):
                 outputs = self.predict(variables, group)
                 for i, example in enumerate(group.examples):
                     result = jax.tree.map(lambda array, i=i: array[i], outputs)
@@ -83,17 +99,32 @@ class Evaluator:
             image_size=image_size,
             output_size=output_size,
         )
-        return jax.jit(predict)
+        return self._devices.spread(predict)
+
+
+def merge_processes(metrics: TaskMetrics) -> TaskMetrics:
+    """The metrics over the images of all processes; every process must call it."""
+    first, *others = gather(metrics)
+    for other in others:
+        first.merge(other)
+    return first
 
 
 def group_examples(examples: Iterable[EvalExample], batch_size: int) -> Iterator[EvalGroup]:
-    """Collects examples of equal sizes into full batches; leftovers come at the end, filled up."""
+    """Collects examples of equal sizes into full batches; leftovers come at the end, filled up.
+
+    Where many sizes wait for their like, the one with most examples goes first, so that memory
+    does not grow with the data set.
+    """
     waiting: dict[tuple[Size, Size], list[EvalExample]] = {}
     for example in examples:
         key = (example.image.shape[:2], example.original_size)
         waiting.setdefault(key, []).append(example)
         if len(waiting[key]) == batch_size:
             yield _stack(waiting.pop(key), batch_size)
+        elif sum(map(len, waiting.values())) >= _MAX_WAITING:
+            fullest = max(waiting, key=lambda size: len(waiting[size]))
+            yield _stack(waiting.pop(fullest), batch_size)
     for rest in waiting.values():
         yield _stack(rest, batch_size)
 

@@ -76,6 +76,29 @@ def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
     return jax.tree.map(choose, abstract_state)
 
 
+def local_devices(mesh: Mesh) -> list[Any]:
+    """The devices of the mesh that belong to this process."""
+    return [device for device in mesh.devices.flat if device in jax.local_devices()]
+
+
+def batch_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
+    """Which row of the data's global batch each row of the device's batch is, int [batch_size].
+
+    The processes read consecutive blocks, but a mesh may give a process devices, and so rows, that
+    are not neighbours.
+    """
+    held: dict[int, set[int]] = {}
+    placed: dict[Any, Any] = dict(batch_sharding(mesh).devices_indices_map((batch_size,)))
+    for device, index in placed.items():
+        held.setdefault(device.process_index, set()).update(range(batch_size)[index[0]])
+    rows = np.empty(batch_size, np.int64)
+    start = 0
+    for process in sorted(held):
+        rows[sorted(held[process])] = start + np.arange(len(held[process]))
+        start += len(held[process])
+    return rows
+
+
 def put_batch(batch: Batch, mesh: Mesh) -> Batch:
     """Moves this process's share of a batch to its devices, as one global batch."""
     sharding = batch_sharding(mesh)

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from maskformer_jax.errors import UserError
+
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -17,10 +19,14 @@ class MetricsLog:
         workdir: Where `metrics.jsonl` and `tensorboard/` lie.
         resume_step: Lines after this step are removed first: the run goes on from there, and the
             killed one may have logged steps that no checkpoint holds.
+        enabled: False writes nothing, for all processes but the first.
     """
 
-    def __init__(self, workdir: Path, *, resume_step: int) -> None:
+    def __init__(self, workdir: Path, *, resume_step: int, enabled: bool = True) -> None:
         self._path = workdir / METRICS_FILE
+        self._enabled = enabled
+        if not enabled:
+            return
         workdir.mkdir(parents=True, exist_ok=True)
         _drop_after(self._path, resume_step)
         self._file = self._path.open("a")
@@ -30,19 +36,38 @@ class MetricsLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._events.close()
+        if self._enabled:
+            self._file.close()
+            self._events.close()
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Writes one line, and an event for each number."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        """Writes one line, and an event for each number.
+
+        Raises:
+            UserError: the disk is full, or the file cannot be written for another reason.
+        """
+        if not self._enabled:
+            return
+        try:
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise UserError(f"cannot write {self._path}: {error.strerror or error}") from error
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, image: Any) -> None:
         """Adds a uint8 RGB [H, W, 3] picture to TensorBoard."""
-        self._events.add_image(name, image, step, dataformats="HWC")
+        if self._enabled:
+            self._events.add_image(name, image, step, dataformats="HWC")
+
+
+def was_evaluated(workdir: Path, step: int) -> bool:
+    """Whether the log holds an evaluation of that step."""
+    return any(
+        line["step"] == step and any(name.startswith("eval/") for name in line)
+        for line in read_metrics(workdir)
+    )
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:

@@ -11,13 +11,17 @@ from maskformer_jax.checkpoint_io import restore_model_variables
 from maskformer_jax.config import Config, OptimConfig
 from maskformer_jax.errors import UserError
 from maskformer_jax.training.checkpoint import Checkpoints
-from maskformer_jax.training.loop import _fetch_finite
+from maskformer_jax.training.finite import require_finite
 from maskformer_jax.training.state import TrainState, model_variables
 
 
 @pytest.fixture(scope="module")
 def toy() -> Toy:
     return Toy(Config(optim=OptimConfig(ema_decay=0.75, skip_nonfinite=1, learning_rate=1e-2)))
+
+
+def image_ids(step: int) -> list[str]:
+    return [f"image {step}"]
 
 
 def to_host(state: TrainState) -> TrainState:
@@ -61,14 +65,14 @@ def test_a_skipped_update_changes_nothing(toy: Toy) -> None:
     for name in ("params", "ema_params", "constants"):
         assert_equal(getattr(state, name), getattr(before, name))
     assert_equal(state.opt_state.inner_state, before.opt_state.inner_state)
-    assert not np.isfinite(_fetch_finite([(2, metrics)])["loss"])  # allowed
+    require_finite(2, metrics, images=image_ids)  # allowed
 
     # One in a row is allowed; at the second the run stops.
     state, metrics = toy.step(state, toy.batch)
     assert metrics["update_skipped"] == 0
     assert metrics["learning_rate"] < first["learning_rate"]
-    with pytest.raises(UserError, match="step 3: loss is nan"):
-        _fetch_finite([(3, metrics)])
+    with pytest.raises(UserError, match=r"step 3: loss is nan.* 'image 3'"):
+        require_finite(3, metrics, images=image_ids)
 
 
 def test_the_average_is_saved_as_the_model(toy: Toy, tmp_path: Path) -> None:

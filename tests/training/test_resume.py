@@ -39,8 +39,9 @@ def final_state(config: Config, workdir: Path) -> TrainState:
 
 def losses(workdir: Path) -> list[tuple]:
     """Every training line without its wall-clock numbers."""
+    wall_clock = ("steps_per_second", "images_per_second", "data_wait_share")
     return [
-        tuple(sorted((name, value) for name, value in line.items() if "per_second" not in name))
+        tuple(sorted((name, value) for name, value in line.items() if name not in wall_clock))
         for line in read_metrics(workdir)
     ]
 

@@ -1,0 +1,220 @@
+"""Kills a small training run at random moments, starts it again, and looks for anything lost.
+
+    python -m tools.kill_test --kills=50
+    python -m tools.kill_test --kills=10 --processes=2
+
+Trains a tiny model on drawn shapes once without and once with kills, a checkpoint after every step.
+Of several processes one is killed, and the others have to end by themselves. At the end both
+runs must hold the same bits and the same log. Exit status 0 if they do.
+"""
+
+import argparse
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from maskformer_jax.checkpoint_io import CHECKPOINTS, restore_item
+from maskformer_jax.config import (
+    AugmentConfig,
+    Config,
+    DataConfig,
+    DistributedConfig,
+    EvalConfig,
+    ModelConfig,
+    OptimConfig,
+    PixelDecoderConfig,
+    ResNetConfig,
+    TrainConfig,
+    TransformerDecoderConfig,
+)
+from maskformer_jax.config_io import to_json
+from maskformer_jax.data.tfds_builders.shapes import prepare_shapes
+from maskformer_jax.training.metrics_log import read_metrics
+
+REPOSITORY = Path(__file__).parents[1]
+WALL_CLOCK = ("steps_per_second", "images_per_second", "data_wait_share")
+HEARTBEAT_S = 10
+LIMIT_S = 900  # for one start; a run that hangs must not hang this program
+
+
+def small_config(
+    root: Path, *, head: Literal["mask_classification", "per_pixel_plus"], steps: int
+) -> Config:
+    """Dropout is on, so that its key takes part; the batch goes over two devices, too."""
+    return Config(
+        name="shapes/tiny",
+        model=ModelConfig(
+            head=head,
+            backbone=ResNetConfig(depth=18, width=8),
+            pixel_decoder=PixelDecoderConfig(conv_dim=32, mask_dim=32),
+            transformer_decoder=TransformerDecoderConfig(
+                num_queries=10, num_layers=1, hidden_dim=16, num_heads=2, ffn_dim=32
+            ),
+        ),
+        data=DataConfig(
+            dataset="shapes",
+            root=str(root),
+            format="tfds",
+            augment=AugmentConfig(short_edges=(64,), crop_size=(64, 64)),
+            num_segments=12,
+        ),
+        optim=OptimConfig(learning_rate=1e-3, backbone_multiplier=1.0, clip_norm=1.0),
+        train=TrainConfig(
+            num_steps=steps, batch_size=4, log_every=1, checkpoint_every=1, eval_every=steps // 2
+        ),
+        eval=EvalConfig(short_edge=64),
+        distributed=DistributedConfig(heartbeat_timeout_s=HEARTBEAT_S),
+    )
+
+
+def start(config: Path, workdir: Path, *, processes: int) -> list[subprocess.Popen[bytes]]:
+    """Starts the processes of a run; their output goes to files beside the workdir."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "train.py", f"--config={config}", f"--workdir={workdir}"]
+    flags = "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=1"
+    environment = {
+        "JAX_PLATFORMS": "cpu",
+        "NPROC": "16",  # threads for callbacks
+        "JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "xla"),
+        **os.environ,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "XLA_FLAGS": flags,
+    }
+    started = []
+    for index in range(processes):
+        if processes > 1:
+            environment["JAX_COORDINATOR_ADDRESS"] = f"127.0.0.1:{port}"
+            environment["JAX_NUM_PROCESSES"] = str(processes)
+            environment["JAX_PROCESS_ID"] = str(index)
+        with workdir.with_suffix(f".{index}.log").open("ab") as log:
+            started.append(
+                subprocess.Popen(
+                    command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
+                )
+            )
+    return started
+
+
+def wait(processes: list[subprocess.Popen[bytes]], limit_s: float) -> list[int | None]:
+    """The exit statuses; None for a process that is still there after that time, and is killed."""
+    deadline = time.monotonic() + limit_s
+    statuses: list[int | None] = []
+    for process in processes:
+        try:
+            statuses.append(process.wait(max(deadline - time.monotonic(), 0.01)))
+        except subprocess.TimeoutExpired:
+            statuses.append(None)
+    for process in processes:
+        process.kill()
+        process.wait()
+    return statuses
+
+
+def final_state(workdir: Path, step: int) -> list[Any]:
+    """All arrays of the last checkpoint, on the host."""
+    arrays: list[Any] = []
+    for item in ("model", "opt"):
+        folder = workdir / CHECKPOINTS / str(step) / item
+        saved = ocp.StandardCheckpointHandler().metadata(folder.absolute()).tree
+        template = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), saved)
+        arrays += map(np.asarray, jax.tree.leaves(restore_item(folder, template)))
+    return arrays
+
+
+def log_lines(workdir: Path) -> list[dict[str, Any]]:
+    """The log without what depends on the clock."""
+    lines = read_metrics(workdir)
+    return [{key: line[key] for key in sorted(line) if key not in WALL_CLOCK} for line in lines]
+
+
+def main() -> int:
+    """Runs, kills, compares."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50, help="how many")
+    parser.add_argument("--processes", type=int, default=1, help="that train together")
+    parser.add_argument("--steps", type=int, default=12, help="of the run")
+    parser.add_argument("--seed", type=int, default=None, help="of the moments")
+    parser.add_argument(
+        "--head",
+        choices=("mask_classification", "per_pixel_plus"),
+        default="per_pixel_plus",
+        help="the first has matching in its step, which has to be compiled anew at each start",
+    )
+    parser.add_argument("--signal", choices=("KILL", "TERM"), default="KILL")
+    arguments = parser.parse_args()
+    moments = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare_shapes(folder / "shapes", num_train=12, num_val=5)
+        config = folder / "config.json"
+        settings = small_config(folder / "shapes", head=arguments.head, steps=arguments.steps)
+        config.write_text(to_json(settings))
+        return _compare_runs(folder, config, arguments, moments)
+
+
+def _compare_runs(
+    folder: Path, config: Path, arguments: argparse.Namespace, moments: random.Random
+) -> int:
+    whole = folder / "whole"
+    seconds = 0.0
+    for warm in (False, True):  # the first run fills the compilation cache
+        whole = folder / f"whole{warm:d}"
+        began = time.monotonic()
+        statuses = wait(start(config, whole, processes=arguments.processes), LIMIT_S)
+        seconds = time.monotonic() - began
+        if any(statuses):
+            return _fail("the uninterrupted run failed", whole)
+    expected_state, expected_log = final_state(whole, arguments.steps), log_lines(whole)
+
+    kills, runs = 0, 0
+    while kills < arguments.kills or runs == 0:
+        runs += 1
+        workdir = folder / f"killed{runs}"
+        while True:
+            processes = start(config, workdir, processes=arguments.processes)
+            if kills < arguments.kills:
+                time.sleep(moments.uniform(0.2, 1.0) * seconds)
+                victim = moments.choice(processes)
+                if all(process.poll() is None for process in processes):
+                    kills += 1
+                    at = max((line["step"] for line in read_metrics(workdir)), default=0)
+                    print(f"kill {kills} of {arguments.kills}, after step {at}", flush=True)
+                    victim.send_signal(getattr(signal, f"SIG{arguments.signal}"))
+                    if None in wait(processes, 60 + 3 * HEARTBEAT_S):
+                        return _fail("a process went on without its peer", workdir)
+                    continue
+            statuses = wait(processes, LIMIT_S)
+            if any(status != 0 for status in statuses):
+                return _fail(f"a start ended with {statuses}", workdir)
+            break
+        state = final_state(workdir, arguments.steps)
+        same = all(np.array_equal(a, b) for a, b in zip(state, expected_state, strict=True))
+        if not same or log_lines(workdir) != expected_log:
+            return _fail(f"the {'log' if same else 'state'} differs", workdir)
+        print(f"run {runs}: {kills} kills so far, same state and log", flush=True)
+    print(f"{kills} kills, {runs} finished runs: nothing lost", flush=True)
+    return 0
+
+
+def _fail(reason: str, workdir: Path) -> int:
+    print(f"FAILED: {reason}", flush=True)
+    for log in sorted(workdir.parent.glob(f"{workdir.name}.*.log")):
+        print(f"--- {log.name}\n{log.read_text()[-4000:]}", flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
