@@ -21,7 +21,7 @@ def toy() -> Toy:
 
 
 def image_ids(step: int) -> list[str]:
-    return [f"image {step}"]
+    return [f"image {step}-{row}" for row in range(16)]
 
 
 def to_host(state: TrainState) -> TrainState:
@@ -71,7 +71,7 @@ def test_a_skipped_update_changes_nothing(toy: Toy) -> None:
     state, metrics = toy.step(state, toy.batch)
     assert metrics["update_skipped"] == 0
     assert metrics["learning_rate"] < first["learning_rate"]
-    with pytest.raises(UserError, match=r"step 3: loss is nan.* 'image 3'"):
+    with pytest.raises(UserError, match=r"step 3: loss is nan.* 'image 3-0'"):
         require_finite(3, metrics, images=image_ids)
 
 
