@@ -230,7 +230,7 @@ class TrainConfig:
 class TTAConfig:
     """Test-time augmentation: the mean of the scores at several sizes."""
 
-    enabled: bool = False  # cannot be run yet
+    enabled: bool = False
     short_edges: tuple[int, ...] = ()  # of the image as resized for evaluation
     max_size: int = 4096  # bound on the longer side
     flip: bool = True  # each size also mirrored
@@ -245,6 +245,8 @@ class EvalConfig:
     short_edge: int = 512
     max_size: int = 2048
     batch_size: int = 1
+    # Inputs are padded to a multiple of it, so that few sizes are compiled; 0: exact sizes.
+    size_multiple: int = 0
     # "class_sum": each class collects over all queries (paper section 3.4); "general": each pixel
     # to one query, as in the paper's table VII.
     semantic_rule: Literal["class_sum", "general"] = "class_sum"

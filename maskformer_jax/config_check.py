@@ -1,7 +1,6 @@
 """Whether a config makes sense: the type and range of each field, and fields that must agree."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from maskformer_jax.config import AugmentConfig, Config, SwinConfig
 from maskformer_jax.config_fields import check_value, walk_fields
@@ -36,6 +35,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "optim.warmup_factor": (0, 1, "0..1"),
     "optim.ema_decay": (0, 0.999999, "0 (no average) or more, and below 1"),
     "optim.skip_nonfinite": (0, _INFINITY, "0 (stop at the first) or more"),
+    "eval.size_multiple": (0, _INFINITY, "0 (exact sizes) or more"),
     "eval.general_threshold": (0, 1, "0..1"),
     "distributed.num_processes": (0, _INFINITY, "0 (from the environment) or more"),
     "distributed.process_id": (-1, _INFINITY, "-1 (from the environment) or more"),
@@ -88,13 +88,6 @@ _POSITIVE = (
     "eval.tta.short_edges",
     "eval.tta.max_size",
 )
-# What can be run of the fields that describe more: the published recipes are all there, the parts
-# behind some of them are not. A field that is not listed can be run with any value.
-_BUILT: dict[str, tuple[Any, ...]] = {
-    "eval.tta.enabled": (False,),
-}
-
-
 # The mappers whose images vary in size, so that batches are padded to one of a few sizes.
 VARYING_MAPPERS = ("coco_panoptic", "instance")
 
@@ -110,28 +103,6 @@ def check_config(config: Config) -> None:
         raise UserError(problems[0])
     if problems:
         raise UserError("the config has several errors:\n  " + "\n  ".join(problems))
-
-
-def check_built(config: Config, *sections: str) -> None:
-    """Checks that everything a config asks for can be run.
-
-    Args:
-        config: What `check_config` lets pass.
-        sections: Where to look, such as "model"; by default everywhere.
-
-    Raises:
-        UserError: names all fields that ask for a part which does not exist yet.
-    """
-    missing = [
-        f"config.{field.path}={field.value!r} is described but cannot be run yet; what can be "
-        f"run is {' or '.join(repr(value) for value in _BUILT[field.path])}"
-        for field in walk_fields(config)
-        if field.path in _BUILT
-        and field.value not in _BUILT[field.path]
-        and (not sections or field.path.partition(".")[0] in sections)
-    ]
-    if missing:
-        raise UserError("\n".join(missing))
 
 
 def _type_problems(config: Config) -> Iterator[str]:
@@ -154,6 +125,7 @@ def _value_problems(config: Config) -> Iterator[str]:
     yield from _model_problems(config)
     yield from _augment_problems(config)
     yield from _run_problems(config)
+    yield from _eval_problems(config)
 
 
 def _model_problems(config: Config) -> Iterator[str]:
@@ -251,3 +223,24 @@ def _run_problems(config: Config) -> Iterator[str]:
         )
     if list(optim.milestones) != sorted(set(optim.milestones)):
         yield f"config.optim.milestones must rise, not {optim.milestones!r}"
+
+
+def _eval_problems(config: Config) -> Iterator[str]:
+    settings = config.eval
+    if settings.task != "semantic" and config.model.head != "mask_classification":
+        yield (
+            f"config.eval.task must be 'semantic' where config.model.head is "
+            f"{config.model.head!r}, not {settings.task!r}"
+        )
+    if settings.tta.enabled and settings.task != "semantic":
+        yield (
+            "config.eval.tta.enabled must be False where config.eval.task is "
+            f"{settings.task!r}: only semantic segmentation is augmented"
+        )
+    if settings.tta.enabled and settings.semantic_rule != "class_sum":
+        yield (
+            "config.eval.tta.enabled must be False where config.eval.semantic_rule is "
+            f"{settings.semantic_rule!r}: only class sums have a mean"
+        )
+    if settings.tta.enabled and not settings.tta.short_edges:
+        yield "config.eval.tta.short_edges must hold at least one size"

@@ -14,7 +14,6 @@ from jaxtyping import UInt8
 
 from maskformer_jax.categories import Category
 from maskformer_jax.config import Config
-from maskformer_jax.config_check import check_built
 from maskformer_jax.config_io import list_config_names, load_config
 from maskformer_jax.data.images import decode_image, read_bytes
 from maskformer_jax.data.registry import load_dataset_info
@@ -56,7 +55,6 @@ class Loaded:
             UserError: the file cannot be read, the array is no such image, or the recipe asks for
                 something that cannot be run yet.
         """
-        check_built(self.config, "model", "eval")
         if isinstance(image, str | Path):
             image = decode_image(read_bytes(Path(image)), name=str(image))
         image = np.asarray(image)
@@ -92,7 +90,6 @@ def create_model(name: str, num_classes: int | None = None) -> nn.Module:
         UserError: there is no such recipe, or its model cannot be built yet.
     """
     config = load_config(name)
-    check_built(config, "model")
     if num_classes is None:
         num_classes = load_dataset_info(config.data.dataset).num_classes
     return build_model(config.model, num_classes=num_classes)
@@ -121,7 +118,6 @@ def load_pretrained(
         config = load_config(name)
     elif config is None:
         config = find_config(path)
-    check_built(config, "model")
     info = load_dataset_info(config.data.dataset)
     model = build_model(config.model, num_classes=info.num_classes)
     template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3), jnp.uint8))

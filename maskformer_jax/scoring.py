@@ -6,10 +6,8 @@ from pathlib import Path
 import jax
 
 from maskformer_jax.config import Config
-from maskformer_jax.config_check import check_built
 from maskformer_jax.data.pipeline import eval_examples
-from maskformer_jax.distributed import is_primary
-from maskformer_jax.errors import UserError
+from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.prediction_files import PredictionFiles
 from maskformer_jax.evaluation.report import report
@@ -28,7 +26,8 @@ def evaluate_checkpoint(
     Args:
         config: The recipe; says which data.
         checkpoint: Anything that `load_pretrained` takes.
-        output: Where to write `metrics.json` and what `save_predictions` asks for.
+        output: Where to write `metrics.json` and what `save_predictions` asks for; of several
+            processes, a folder that they share.
         save_predictions: Formats of `evaluation.prediction_files`.
 
     Returns:
@@ -37,10 +36,7 @@ def evaluate_checkpoint(
     Raises:
         UserError: the config, the checkpoint or the data is wrong.
     """
-    check_built(config, "model", "eval")
     loaded = load_pretrained(checkpoint, config=config)
-    if save_predictions and jax.process_count() > 1:
-        raise UserError("predictions are saved by a single process; leave out --save-predictions")
     examples = eval_examples(
         config, process_index=jax.process_index(), process_count=jax.process_count()
     )
@@ -52,9 +48,12 @@ def evaluate_checkpoint(
             devices.place(loaded.variables), examples, total=len(examples), on_result=files.add
         )
     )
-    files.finish()
+    others = gather(files.records)[1:]
     scores = metrics.compute()
     if is_primary():
+        for records in others:
+            files.take_over(records)
+        files.finish()
         report(
             metrics.table(),
             scores,

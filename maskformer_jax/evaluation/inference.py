@@ -1,4 +1,8 @@
-"""From images to the results of a task, as one function to compile."""
+"""From images to the results of a task, as functions to compile.
+
+Network and post-processing are apart: the one depends on the input size alone, and what is
+compiled for it serves all output sizes and all views of test-time augmentation.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -8,17 +12,19 @@ import numpy as np
 from jaxtyping import Array
 
 from maskformer_jax.categories import Category
-from maskformer_jax.config import Config, Size
+from maskformer_jax.config import EvalConfig, Size
 from maskformer_jax.postprocess import (
     Instances,
     PanopticSegmentation,
+    View,
+    augmented_labels,
     general_semantic_labels,
     instance_inference,
     panoptic_inference,
     per_pixel_labels,
     semantic_labels,
 )
-from maskformer_jax.resize import padded_size
+from maskformer_jax.types import Predictions
 
 
 class Outputs(NamedTuple):
@@ -30,33 +36,50 @@ class Outputs(NamedTuple):
     semantic: Any = None  # int32 [H, W], labels 0..K-1
     panoptic: PanopticSegmentation | None = None
     instances: Instances | None = None
+    semantic_tta: Any = None  # as `semantic`, with test-time augmentation
 
 
-def make_inference(
-    apply: Callable[..., Any],
-    config: Config,
-    categories: Sequence[Category],
-    *,
-    image_size: Size,
-    output_size: Size,
-) -> Callable[[Any, Any], Outputs]:
-    """A function from variables and images, uint8 [B, H, W, 3], to the `Outputs` of the batch.
-
-    The task "semantic" gives labels, "instance" instances, and "panoptic" all three. Images go
-    through the network together and through post-processing one by one: the maps of one are large,
-    and so a batch gives what its images alone would.
+def make_network(apply: Callable[..., Any]) -> Callable[[Any, tuple[Any, Any]], Predictions]:
+    """A function from variables and (images, image_valid) to the last layer's predictions.
 
     Args:
-        apply: Of a MaskFormer, or for the task "semantic" of a per-pixel baseline.
-        config: Its recipe (`eval` and `model.size_divisibility` are used).
-        categories: K categories in label order.
-        image_size: of the images.
-        output_size: of the results.
+        apply: Of a MaskFormer or a per-pixel baseline.
     """
-    task, settings = config.eval.task, config.eval
+
+    def network(variables: Any, inputs: tuple[Any, Any]) -> Predictions:
+        images, image_valid = inputs
+        arguments = (images,) if image_valid is None else (images, image_valid)
+        predictions: Any = apply(variables, *arguments)
+        return jax.tree.map(lambda x: x[-1], predictions)
+
+    return network
+
+
+def make_postprocess(
+    settings: EvalConfig,
+    categories: Sequence[Category],
+    *,
+    padded_size: Size,
+    image_size: Size,
+    output_size: Size,
+) -> Callable[[Any, Predictions], Outputs]:
+    """A function from nothing and a batch of predictions to the `Outputs` of the batch.
+
+    The task "semantic" gives labels, "instance" instances, and "panoptic" all three. Images are
+    post-processed one by one: the maps of one are large, and so a batch gives what its images
+    alone would.
+
+    Args:
+        settings: How.
+        categories: K categories in label order.
+        padded_size: Of the input after padding.
+        image_size: Of the input before padding.
+        output_size: Of the results.
+    """
+    task = settings.task
     is_thing = np.array([category.is_thing for category in categories])
     sizes: dict[str, Any] = {
-        "padded_size": padded_size(image_size, config.model.size_divisibility),
+        "padded_size": padded_size,
         "image_size": image_size,
         "output_size": output_size,
     }
@@ -93,9 +116,33 @@ def make_inference(
             )
         return Outputs(semantic, panoptic, instances)
 
-    def predict(variables: Any, images: Array) -> Outputs:
-        predictions: Any = apply(variables, images)
-        last_layer = jax.tree.map(lambda x: x[-1], predictions)
-        return jax.lax.map(lambda one: infer(*one), last_layer)
+    def postprocess(_: Any, predictions: Predictions) -> Outputs:
+        return jax.lax.map(lambda one: infer(*one), predictions)
 
-    return predict
+    return postprocess
+
+
+def make_augmented(
+    settings: EvalConfig, views: Sequence[View], *, output_size: Size
+) -> Callable[[Any, tuple[Predictions, ...]], Array]:
+    """A function from nothing and predictions to labels, int32 [B, H, W].
+
+    Args:
+        settings: How.
+        views: How the inputs were made. The predictions are one for each view, with an axis B.
+        output_size: Of the results.
+    """
+
+    def infer(predictions: tuple[Predictions, ...]) -> Array:
+        return augmented_labels(
+            [one.class_logits for one in predictions],
+            [one.mask_logits for one in predictions],
+            views=views,
+            output_size=output_size,
+            resize_before_inference=settings.resize_before_inference,
+        )
+
+    def postprocess(_: Any, predictions: tuple[Predictions, ...]) -> Array:
+        return jax.lax.map(infer, predictions)
+
+    return postprocess

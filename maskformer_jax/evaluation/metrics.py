@@ -31,12 +31,17 @@ class TaskMetrics:
         task: "semantic" (mIoU and its relatives, and PQ of stuff), "instance" (AP), or "panoptic"
             (PQ, mIoU, and AP of the things).
         categories: K categories in label order.
+        augmented: Whether there are also labels from test-time augmentation; their metrics are
+            mIoU_tta, fwIoU_tta, ...
     """
 
-    def __init__(self, task: str, categories: Sequence[Category]) -> None:
+    def __init__(
+        self, task: str, categories: Sequence[Category], *, augmented: bool = False
+    ) -> None:
         self.task = task
         self.categories = tuple(categories)
         self.semantic = SemanticMetric(len(categories)) if task != "instance" else None
+        self.augmented = SemanticMetric(len(categories)) if augmented else None
         # Of a semantic segmentation all segments are stuff (PQ^St in the paper).
         things = [category.is_thing and task == "panoptic" for category in categories]
         self.panoptic = PanopticMetric(things) if task != "instance" else None
@@ -50,6 +55,9 @@ class TaskMetrics:
         """
         if self.semantic is not None:
             self.semantic.add(outputs.semantic, self._need(example, example.label_map, "label map"))
+        if self.augmented is not None:
+            truth_map = self._need(example, example.label_map, "label map")
+            self.augmented.add(outputs.semantic_tta, truth_map)
         if self.task == "semantic" and self.panoptic is not None:
             self.panoptic.add_semantic(outputs.semantic, example.label_map)
         elif self.panoptic is not None and outputs.panoptic is not None:
@@ -74,6 +82,8 @@ class TaskMetrics:
         """Add the counts of `other`, as if its images had been added here."""
         if self.semantic is not None and other.semantic is not None:
             self.semantic.merge(other.semantic)
+        if self.augmented is not None and other.augmented is not None:
+            self.augmented.merge(other.augmented)
         if self.panoptic is not None and other.panoptic is not None:
             self.panoptic.merge(other.panoptic)
         if self.instances is not None and other.instances is not None:
@@ -85,8 +95,8 @@ class TaskMetrics:
         semantic = {} if self.semantic is None else self.semantic.compute()
         instances = {} if self.instances is None else self.instances.compute()
         if self.task == "semantic":
-            return semantic | self._stuff_quality()
-        return panoptic | semantic | instances
+            return semantic | self._stuff_quality() | self._augmented_scores()
+        return panoptic | semantic | instances | self._augmented_scores()
 
     def table(self) -> str:
         """Every class and the summary as text, for people."""
@@ -97,6 +107,8 @@ class TaskMetrics:
             parts.append(format_semantic_table(self.semantic, self.categories))
         if self.task == "semantic":
             parts.append(format_summary(self._stuff_quality()))
+        if self.augmented is not None:
+            parts.append(format_summary(self._augmented_scores()))
         if self.instances is not None:
             parts.append(format_instance_table(self.instances))
         return "\n\n".join(parts)
@@ -105,6 +117,10 @@ class TaskMetrics:
         assert self.panoptic is not None
         scores = self.panoptic.compute()
         return {name: scores[name] for name in ("PQ_stuff", "SQ_stuff", "RQ_stuff")}
+
+    def _augmented_scores(self) -> dict[str, float]:
+        scores = {} if self.augmented is None else self.augmented.compute()
+        return {f"{name}_tta": value for name, value in scores.items()}
 
     def _need(self, example: EvalExample, value: T | None, what: str) -> T:
         if value is None:

@@ -1,7 +1,7 @@
 """Predictions in the formats that the official tools of the data sets read."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,14 @@ class PredictionFiles:
             ids = np.where(labels < 0, 0, self._ids[labels])
             self._write(f"category_ids/{name}", _greyscale(ids, int(self._ids.max())))
         if "coco" in self._formats:
-            for file, records in self._coco_records(example, outputs).items():
-                self.records.setdefault(file, []).extend(records)
+            self.take_over(self._coco_records(example, outputs))
             if outputs.panoptic is not None:
                 self._write(f"panoptic/{name}", encode_ids(outputs.panoptic.id_map))
+
+    def take_over(self, records: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Adds the records of another one of these, whose PNGs are written."""
+        for file, more in records.items():
+            self.records.setdefault(file, []).extend(more)
 
     def finish(self) -> None:
         """Writes the JSON files.

@@ -1,7 +1,7 @@
 """From a model and a data set to the numbers that papers print."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -9,13 +9,22 @@ import numpy as np
 from flax import linen as nn
 
 from maskformer_jax.categories import Category
-from maskformer_jax.config import Config, Size
+from maskformer_jax.config import Config, Size, TTAConfig
 from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.evaluation.devices import LocalDevices
-from maskformer_jax.evaluation.inference import Outputs, make_inference
+from maskformer_jax.evaluation.inference import (
+    Outputs,
+    make_augmented,
+    make_network,
+    make_postprocess,
+)
 from maskformer_jax.evaluation.metrics import TaskMetrics
+from maskformer_jax.postprocess import View
 from maskformer_jax.progress import Progress
+from maskformer_jax.resize import padded_size
+from maskformer_jax.types import Predictions
 
 _MAX_WAITING = 256  # examples that wait for others of their size
 
@@ -29,7 +38,7 @@ class EvalGroup(NamedTuple):
 
 
 class Evaluator:
-    """Runs a model on examples; compiles once for each combination of input and output size.
+    """Runs a model on examples; compiles the network once for each input size.
 
     Args:
         model: A MaskFormer or a per-pixel baseline.
@@ -50,12 +59,46 @@ class Evaluator:
         self._config = config
         self._categories = tuple(categories)
         self._devices = LocalDevices() if devices is None else devices
-        self._predict = lru_cache(maxsize=None)(self._compile)
+        self._postprocess = lru_cache(maxsize=None)(self._compile_postprocess)
+        self._augmented = lru_cache(maxsize=None)(self._compile_augmented)
+
+    @cached_property
+    def _network(self) -> Callable[[Any, Any], Predictions]:
+        return self._devices.spread(make_network(self._model.apply))
 
     def predict(self, variables: Any, group: EvalGroup) -> Outputs:
         """What the task asks for, as NumPy arrays with an axis B in front, at the output size."""
-        predict = self._predict(group.images.shape[1:3], group.output_size)
-        return jax.tree.map(np.asarray, predict(variables, group.images))
+        predictions = self._run_network(variables, group.images)
+        postprocess = self._postprocess(group.images.shape[1:3], group.output_size)
+        outputs = postprocess((), predictions)
+        if self._config.eval.tta.enabled:
+            outputs = outputs._replace(semantic_tta=self._predict_augmented(variables, group))
+        return jax.tree.map(np.asarray, outputs)
+
+    def _predict_augmented(self, variables: Any, group: EvalGroup) -> Any:
+        batches = list(make_views(group.images, self._config.eval.tta))
+        # Every view waits for the others as logits, which are small.
+        predictions = tuple(self._run_network(variables, images) for images, _ in batches)
+        views = tuple(
+            View(self._padded_size(images.shape[1:3]), images.shape[1:3], mirrored)
+            for images, mirrored in batches
+        )
+        return self._augmented(views, group.output_size)((), predictions)
+
+    def _run_network(self, variables: Any, images: np.ndarray) -> Predictions:
+        multiple = self._config.eval.size_multiple
+        if not multiple:
+            return self._network(variables, (images, None))
+        size = padded_size(images.shape[1:3], multiple)
+        padded = np.zeros((len(images), *size, 3), np.uint8)
+        padded[:, : images.shape[1], : images.shape[2]] = images
+        valid = np.zeros(padded.shape[:3], bool)
+        valid[:, : images.shape[1], : images.shape[2]] = True
+        return self._network(variables, (padded, valid))
+
+    def _padded_size(self, image_size: Size) -> Size:
+        size = padded_size(image_size, self._config.eval.size_multiple)
+        return padded_size(size, self._config.model.size_divisibility)
 
     def evaluate(
         self,
@@ -76,8 +119,9 @@ class Evaluator:
         Raises:
             UserError: an example lacks the annotation that the task needs.
         """
-        metrics = TaskMetrics(self._config.eval.task, self._categories)
-        group_size = self._config.eval.batch_size * len(self._devices)
+        settings = self._config.eval
+        metrics = TaskMetrics(settings.task, self._categories, augmented=settings.tta.enabled)
+        group_size = settings.batch_size * len(self._devices)
         with Progress(
             total, description="evaluate", unit="image", enabled=is_primary()
         ) as progress:
@@ -91,15 +135,37 @@ class Evaluator:
                 progress.update(len(group.examples))
         return metrics
 
-    def _compile(self, image_size: Size, output_size: Size) -> Callable[[Any, Any], Outputs]:
-        predict = make_inference(
-            self._model.apply,
-            self._config,
+    def _compile_postprocess(
+        self, image_size: Size, output_size: Size
+    ) -> Callable[[Any, Any], Outputs]:
+        postprocess = make_postprocess(
+            self._config.eval,
             self._categories,
+            padded_size=self._padded_size(image_size),
             image_size=image_size,
             output_size=output_size,
         )
-        return self._devices.spread(predict)
+        return self._devices.spread(postprocess)
+
+    def _compile_augmented(
+        self, views: tuple[View, ...], output_size: Size
+    ) -> Callable[[Any, Any], Any]:
+        augmented = make_augmented(self._config.eval, views, output_size=output_size)
+        return self._devices.spread(augmented)
+
+
+def make_views(images: np.ndarray, settings: TTAConfig) -> Iterator[tuple[np.ndarray, bool]]:
+    """The views of a batch, uint8 [B, h, w, 3], and whether they are mirrored.
+
+    Sizes rise, each size plain and then mirrored. As published, all start from the images as they
+    were resized for evaluation, not from the files.
+    """
+    for short_edge in settings.short_edges:
+        size = shortest_edge_size(images.shape[1:3], short_edge, settings.max_size)
+        resized = np.stack([resize_image(image, size) for image in images])
+        yield resized, False
+        if settings.flip:
+            yield np.ascontiguousarray(resized[:, :, ::-1]), True
 
 
 def merge_processes(metrics: TaskMetrics) -> TaskMetrics:

@@ -1,5 +1,6 @@
 """From predictions to segmentations (paper section 3.4, arXiv 2107.06278): pure, jit and vmap."""
 
+from maskformer_jax.postprocess.augmented import View, augmented_inference, augmented_labels
 from maskformer_jax.postprocess.general import general_semantic_labels
 from maskformer_jax.postprocess.instances import Instances, instance_inference
 from maskformer_jax.postprocess.panoptic import PanopticSegmentation, panoptic_inference
@@ -13,6 +14,9 @@ from maskformer_jax.postprocess.semantic import (
 __all__ = [
     "Instances",
     "PanopticSegmentation",
+    "View",
+    "augmented_inference",
+    "augmented_labels",
     "general_semantic_labels",
     "instance_inference",
     "panoptic_inference",

@@ -46,7 +46,7 @@ def semantic_inference(
     Returns:
         Scores of the K classes at `output_size`, at least float32.
     """
-    scores = _scores(
+    scores = semantic_scores(
         class_logits,
         mask_logits,
         padded_size=padded_size,
@@ -83,7 +83,7 @@ def semantic_labels(
     Returns:
         Labels 0..K-1, int32; the first of equal scores.
     """
-    scores = _scores(
+    scores = semantic_scores(
         class_logits,
         mask_logits,
         padded_size=padded_size,
@@ -92,7 +92,7 @@ def semantic_labels(
         resize_before_inference=resize_before_inference,
     )
     channels = max(class_logits.shape[1] - 1, len(mask_logits))
-    return _labels(scores, output_size, channels=channels, rows_per_band=rows_per_band)
+    return labels_of(scores, output_size, channels=channels, rows_per_band=rows_per_band)
 
 
 def per_pixel_inference(
@@ -108,7 +108,7 @@ def per_pixel_inference(
     Returns:
         Logits of the K classes at `output_size`, at least float32.
     """
-    scores = _per_pixel_scores(class_maps, image_size=image_size, output_size=output_size)
+    scores = per_pixel_scores(class_maps, image_size=image_size, output_size=output_size)
     return all_rows(scores, output_size[0])
 
 
@@ -120,8 +120,8 @@ def per_pixel_labels(
     rows_per_band: int | None = None,
 ) -> Int[Array, "H W"]:
     """The argmax of `per_pixel_inference`, computed in bands of rows; see `semantic_labels`."""
-    scores = _per_pixel_scores(class_maps, image_size=image_size, output_size=output_size)
-    return _labels(scores, output_size, channels=len(class_maps), rows_per_band=rows_per_band)
+    scores = per_pixel_scores(class_maps, image_size=image_size, output_size=output_size)
+    return labels_of(scores, output_size, channels=len(class_maps), rows_per_band=rows_per_band)
 
 
 def output_masks(
@@ -138,7 +138,7 @@ def _input_masks(mask_logits: Float[Array, "q h w"], padded_size: Size) -> RowFu
     return resized(rows_of(masks), from_size=(height, width), to_size=padded_size)
 
 
-def _scores(
+def semantic_scores(
     class_logits: Float[Array, "q classes"],
     mask_logits: Float[Array, "q h w"],
     *,
@@ -147,6 +147,7 @@ def _scores(
     output_size: Size,
     resize_before_inference: bool,
 ) -> RowFunction:
+    """The rows of `semantic_inference`'s scores."""
     dtype = jnp.promote_types(mask_logits.dtype, jnp.float32)
     probabilities = jax.nn.softmax(class_logits.astype(dtype), axis=-1)[:, :-1]
     masks = cut_columns(_input_masks(mask_logits, padded_size), image_size[1])
@@ -166,9 +167,10 @@ def _scores(
     return resized(scores, from_size=image_size, to_size=output_size)
 
 
-def _per_pixel_scores(
+def per_pixel_scores(
     class_maps: Float[Array, "k h w"], *, image_size: Size, output_size: Size
 ) -> RowFunction:
+    """The rows of `per_pixel_inference`'s scores."""
     # Four times, whatever the image's size: a rest of up to 3 pixels is cut off with the padding.
     height, width = class_maps.shape[-2:]
     return output_masks(
@@ -179,9 +181,10 @@ def _per_pixel_scores(
     )
 
 
-def _labels(
+def labels_of(
     scores: RowFunction, output_size: Size, *, channels: int, rows_per_band: int | None
 ) -> Int[Array, "H W"]:
+    """The best class at every pixel, band by band; `channels` maps exist at once."""
     bands = map_bands(
         lambda rows, _: jnp.argmax(scores(rows), axis=0).astype(jnp.int32),
         output_size=output_size,

@@ -24,7 +24,6 @@ import numpy as np
 from flax import linen as nn
 
 from maskformer_jax.config import Config, DistributedConfig
-from maskformer_jax.config_check import check_built
 from maskformer_jax.config_io import to_json
 from maskformer_jax.data.pipeline import EvalExample, batch_image_ids, eval_examples, train_batches
 from maskformer_jax.data.registry import load_dataset_info
@@ -59,7 +58,6 @@ class Training:
     """One run: everything that stays the same from step to step."""
 
     def __init__(self, config: Config) -> None:
-        check_built(config)
         self.config = config
         self.info = load_dataset_info(config.data.dataset)
         self.mesh = make_mesh(config.mesh, batch_size=config.train.batch_size)

@@ -9,12 +9,12 @@ import pytest
 from flax import linen as nn
 
 from maskformer_jax.categories import Category
-from maskformer_jax.config import Config, EvalConfig
+from maskformer_jax.config import Config, EvalConfig, TTAConfig
 from maskformer_jax.data.example import PanopticLabels, PanopticSegment
 from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.metrics import MAIN_METRIC, TaskMetrics
-from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
+from maskformer_jax.evaluation.runner import EvalGroup, Evaluator, make_views
 from maskformer_jax.types import Predictions
 
 CATEGORIES = (
@@ -128,3 +128,45 @@ def test_a_missing_annotation_is_named() -> None:
             EVALUATORS[task].evaluate({}, [bare])
     with pytest.raises(UserError, match="no panoptic annotation"):
         EVALUATORS["panoptic"].evaluate({}, [example("x")._replace(panoptic=None)])
+
+
+def test_views_start_from_the_resized_images_and_alternate() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 32, 3), dtype=np.uint8)
+    settings = TTAConfig(enabled=True, short_edges=(8, 16, 24), max_size=40)
+    views = list(make_views(images, settings))
+    assert [view.shape[1:3] for view, _ in views] == [(8, 16)] * 2 + [(16, 32)] * 2 + [(20, 40)] * 2
+    assert [mirrored for _, mirrored in views] == [False, True] * 3
+    np.testing.assert_array_equal(views[2][0], images)
+    np.testing.assert_array_equal(views[3][0], images[:, :, ::-1])
+    settings.flip = False
+    assert len(list(make_views(images, settings))) == 3
+
+
+def test_augmented_metrics_stand_beside_the_plain_ones() -> None:
+    augmented = evaluator("semantic", batch_size=1)
+    augmented._config.eval.tta = TTAConfig(enabled=True, short_edges=(16, 32), max_size=100)
+    metrics = augmented.evaluate({}, [example(), example(flawed=True)])
+    scores = metrics.compute()
+    assert scores["mIoU"] == scores["mIoU_tta"] == pytest.approx(100)
+    assert "mIoU_tta" in metrics.table()
+    merged = TaskMetrics("semantic", CATEGORIES, augmented=True)
+    merged.merge(metrics)
+    assert merged.compute() == scores
+
+
+def test_sizes_in_steps_compile_the_network_once() -> None:
+    stepped = evaluator("semantic", batch_size=1)
+    stepped._config.eval.size_multiple = 16
+    sizes = []
+    apply = stepped._model.apply
+
+    class Counting:
+        def apply(self, variables: Any, images: jax.Array, image_valid: jax.Array) -> Predictions:
+            sizes.append(images.shape[1:3])
+            assert image_valid.shape == images.shape[:3]
+            return apply(variables, images)
+
+    stepped._model = Counting()
+    examples = [example(size=size) for size in ((16, 32), (12, 32), (8, 32))]
+    assert stepped.evaluate({}, examples).compute()["mIoU"] == pytest.approx(100)
+    assert sizes == [(16, 32)]

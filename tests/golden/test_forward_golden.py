@@ -5,6 +5,7 @@ See the golden README for the measurements behind the bounds and for what they c
 
 import dataclasses
 import functools
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import golden_weights
@@ -14,7 +15,10 @@ import numpy as np
 import pytest
 from golden_cases import PANOPTIC, WITH_CLASSES, WITH_QUERIES, Case, for_cases
 
+from maskformer_jax.categories import Category
+from maskformer_jax.config import Config, EvalConfig, TTAConfig
 from maskformer_jax.convert import official, readers
+from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
 from maskformer_jax.models.build import build_model
 from maskformer_jax.postprocess import (
     panoptic_inference,
@@ -24,6 +28,7 @@ from maskformer_jax.postprocess import (
 from maskformer_jax.resize import pad_bottom_right, padded_size
 from maskformer_jax.types import Predictions
 
+HERE = Path(__file__).parent
 CAPTURED = (
     ("backbone",),
     ("pixel_decoder",),
@@ -210,6 +215,29 @@ def test_panoptic_inference(forward, case, golden):
         table = np.stack([found.is_thing, found.label], axis=1)[np.asarray(found.valid)]
         np.testing.assert_array_equal(table, golden[f"A/panoptic/{i}/segments"][:, 1:])
         assert (np.asarray(found.id_map) != golden[f"A/panoptic/{i}/seg"]).sum() <= 3
+
+
+@pytest.mark.slow  # compiles the network for two more sizes
+@for_cases("maskformer_R50", "per_pixel_baseline_R50")
+def test_augmented_inference(model, case, variables, golden):
+    expected, path = golden, HERE.parents[2] / "shared/golden/ade20k-150" / f"{case.name}.npz"
+    if "A/tta/sem_seg_argmax" not in golden:
+        if not path.exists():
+            pytest.skip(f"needs {path}")
+        expected = np.load(path)
+    config = Config(eval=EvalConfig(batch_size=1))
+    config.model.size_divisibility = case.size_divisibility
+    config.eval.tta = TTAConfig(enabled=True, short_edges=(48, 96, 112), max_size=140)
+    categories = [Category(name=str(i), color=(0, 0, 0)) for i in range(150)]
+    evaluator = Evaluator(model, config, categories=categories)
+    with jax.default_matmul_precision("highest"):
+        outputs = evaluator.predict(variables, EvalGroup([], golden["A/image"][None], (120, 150)))
+    labels = expected["A/tta/sem_seg_argmax"]
+    assert (labels != expected["A/sem_seg_argmax"]).mean() > 0.01  # of use as a test
+    for ours, key in ((outputs.semantic, "A"), (outputs.semantic_tta, "A/tta")):
+        differs = ours[0] != expected[f"{key}/sem_seg_argmax"]
+        assert differs.sum() <= 3
+        assert (expected[f"{key}/sem_seg_gap"][differs] < 1e-3).all()
 
 
 @for_cases("maskformer_R50", "maskformer_swin_tiny", "maskformer_panoptic_R50")
