@@ -1,5 +1,9 @@
-import numpy as np
+import json
 
+import numpy as np
+from data.layouts import write_coco_panoptic
+
+from maskformer_jax.config import Config, DataConfig
 from maskformer_jax.data.check import check_dataset
 
 SKY = np.zeros((8, 10), np.uint8)
@@ -71,3 +75,49 @@ def test_missing_data_set(make_config, tmp_path):
     report = check_dataset(make_config(root=str(tmp_path / "nowhere")))
     assert len(report.problems) == 2
     assert "no folder" in report.text()
+
+
+def panoptic_config(root, **data):
+    fields = {"format": "coco_panoptic", "mapper": "coco_panoptic", "num_segments": 9}
+    names = {"train_split": "train2017", "eval_split": "train2017", "dataset": "coco-panoptic"}
+    return Config(data=DataConfig(root=str(root), **(fields | names | data)))
+
+
+def test_panoptic_data_is_counted_by_segments(tmp_path):
+    write_coco_panoptic(tmp_path, "train2017", crowd=True)
+    report = check_dataset(panoptic_config(tmp_path))
+    assert report.problems == []
+    assert report.splits[0].most_segments == 2  # crowd is not counted
+    report = check_dataset(panoptic_config(tmp_path, num_segments=1))
+    assert report.problems == [
+        "train2017: 3 images show more than data.num_segments = 1 segments; set it to 2"
+    ]
+
+
+def test_panoptic_ids_that_do_not_fit_are_all_listed(tmp_path):
+    write_coco_panoptic(tmp_path, "train2017")
+    path = tmp_path / "annotations/panoptic_train2017.json"
+    fields = json.loads(path.read_text())
+    fields["annotations"][0]["segments_info"].pop()
+    fields["annotations"][1]["segments_info"][0]["id"] = 5
+    path.write_text(json.dumps(fields))
+    problems = check_dataset(panoptic_config(tmp_path)).problems
+    assert len(problems) == 2
+    assert "segments_info does not list: 9" in problems[0]
+    assert "segments_info does not list: 70002" in problems[1]
+
+
+def test_more_segments_than_queries(tmp_path):
+    write_coco_panoptic(tmp_path, "train2017")
+    config = panoptic_config(tmp_path)
+    config.model.transformer_decoder.num_queries = 2
+    report = check_dataset(config)
+    assert report.problems == []
+    assert any("3 images show more segments than the model has queries (2)" in warning
+               for warning in report.warnings)  # fmt: skip
+
+
+def test_annotations_of_another_kind(make_config):
+    report = check_dataset(make_config(mapper="panoptic"))
+    assert len(report.problems) == 12
+    assert "has no panoptic annotation, which data.mapper='panoptic' needs" in report.problems[0]

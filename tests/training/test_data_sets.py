@@ -1,0 +1,39 @@
+"""Every data set, drawn in the layout in which it comes, trains a step and is scored."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data.layouts import LAYOUTS
+
+from maskformer_jax.__main__ import main
+from maskformer_jax.config import AugmentConfig, Config, DataConfig, EvalConfig
+from maskformer_jax.config_check import VARYING_MAPPERS, check_config
+from maskformer_jax.training.loop import train
+from maskformer_jax.training.metrics_log import read_metrics
+
+TASKS = {"semantic": "semantic", "instance": "instance"}  # of a mapper; the others are panoptic
+METRICS = {"semantic": "mIoU", "panoptic": "PQ", "instance": "AP"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_trains_a_step_and_is_scored(name: str, tiny_config: Config, tmp_path: Path) -> None:
+    root, layout = tmp_path / "data", LAYOUTS[name]
+    layout.write(root)
+    if layout.prepare:
+        assert main(["prepare", layout.prepare, f"--root={root}"]) == 0
+    augment = AugmentConfig(short_edges=(32,), max_size=64, crop_size=(32, 32))
+    if layout.data.get("mapper") in VARYING_MAPPERS:
+        augment.buckets = ((64, 64),)
+    config = tiny_config
+    config.data = DataConfig(root=str(root), augment=augment, num_segments=6, **layout.data)
+    config.train.num_steps = 1
+    task = TASKS.get(config.data.mapper, "panoptic")
+    config.eval = EvalConfig(task=task, short_edge=32)
+    config.model.transformer_decoder.num_layers = 1
+    check_config(config)
+    train(config, tmp_path / "run")
+    *_, losses, scores = read_metrics(tmp_path / "run")
+    assert np.isfinite(losses["loss"])
+    assert f"eval/{METRICS[task]}" in scores
