@@ -194,19 +194,9 @@ def to_variables(
     *,
     source: str = "the checkpoint",
 ) -> dict[str, Any]:
-    """Turn the tensors of a Hugging Face model into the variables of ours.
+    """Turn the tensors of a Hugging Face model, from `read_folder`, into our variables.
 
-    Args:
-        tensors: from `read_folder`.
-        template: the shapes of the variables, for example
-            `jax.eval_shape(model.init, key, images)`.
-        source: how error messages call the tensors, say the path of their folder.
-
-    Returns:
-        Nested dicts of NumPy arrays, {"params": ..., "constants": ...}.
-
-    Raises:
-        UserError: tensors are missing, unexpected or mis-shaped; names all of them.
+    Otherwise as `official.to_variables`.
     """
     return import_tensors(tensors, template, RULES, renames=RENAMES, skipped=SKIPPED, source=source)
 
