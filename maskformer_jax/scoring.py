@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 
+from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.config import Config
 from maskformer_jax.data.pipeline import eval_examples
 from maskformer_jax.distributed import gather, is_primary
@@ -12,6 +13,7 @@ from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.prediction_files import PredictionFiles
 from maskformer_jax.evaluation.report import report
 from maskformer_jax.evaluation.runner import Evaluator, merge_processes
+from maskformer_jax.image_files import encode_image
 from maskformer_jax.pretrained import load_pretrained
 
 
@@ -26,8 +28,8 @@ def evaluate_checkpoint(
     Args:
         config: The recipe; says which data.
         checkpoint: Anything that `load_pretrained` takes.
-        output: Where to write `metrics.json` and what `save_predictions` asks for; of several
-            processes, a folder that they share.
+        output: Where to write `metrics.json`, charts of the classes, and what `save_predictions`
+            asks for; of several processes, a folder that they share.
         save_predictions: Formats of `evaluation.prediction_files`.
 
     Returns:
@@ -54,6 +56,9 @@ def evaluate_checkpoint(
         for records in others:
             files.take_over(records)
         files.finish()
+        if output is not None:
+            for name, picture in metrics.charts().items():
+                write_atomically(output / f"{name}.png", encode_image(picture))
         report(
             metrics.table(),
             scores,

@@ -96,12 +96,15 @@ def segment_shades(labels: Sequence[int], categories: Sequence[Category]) -> lis
 
 
 def _shade(color: tuple[int, int, int], number: int) -> tuple[int, int, int]:
-    """The colour itself for the first, then neighbours of it in hue, lightness and saturation."""
+    """The colour itself for the first, then neighbours of it in hue and lightness."""
+    if number == 0:
+        return color
     hue, lightness, saturation = colorsys.rgb_to_hls(*(channel / 255 for channel in color))
-    # Multiples of the golden ratio spread evenly, however many there are.
+    # Multiples of the golden ratio spread evenly, however many there are. A grey has no hue to
+    # stay near to, so its neighbours are all around the circle.
     offset = (number * _GOLDEN_RATIO + 0.5) % 1 - 0.5
-    lightness = float(np.clip(lightness + 0.45 * offset, 0.2, 0.8))
-    saturation = max(saturation, 0.35) if number else saturation
-    shifted = colorsys.hls_to_rgb((hue + 0.12 * offset) % 1, lightness, saturation)
+    reach = 1.0 if saturation < 0.3 else 0.25
+    lightness = float(np.clip(lightness + 0.3 * ((number * 0.37) % 1 - 0.5), 0.3, 0.7))
+    shifted = colorsys.hls_to_rgb((hue + reach * offset) % 1, lightness, max(saturation, 0.65))
     red, green, blue = (round(255 * channel) for channel in shifted)
-    return (red, green, blue) if number else color
+    return red, green, blue

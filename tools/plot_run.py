@@ -1,8 +1,6 @@
 """Plots the loss and the mIoU of a run from its metrics.jsonl.
 
-    python -m tools.plot_run runs/camvid docs/camvid.png
-
-Needs matplotlib (`pip install -e '.[plot]'`).
+python -m tools.plot_run runs/camvid docs/camvid.png
 """
 
 import argparse

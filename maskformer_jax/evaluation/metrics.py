@@ -8,6 +8,7 @@ import numpy as np
 from maskformer_jax.categories import Category
 from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.charts import class_chart, confusion_chart
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.instances import (
     InstanceMetric,
@@ -112,6 +113,21 @@ class TaskMetrics:
         if self.instances is not None:
             parts.append(format_instance_table(self.instances))
         return "\n\n".join(parts)
+
+    def charts(self) -> dict[str, np.ndarray]:
+        """Pictures, uint8 RGB, by name: the main metric of each class, and the confusion matrix."""
+        pictures = {}
+        if self.task == "panoptic" and self.panoptic is not None:
+            scores = self.panoptic.per_class().pq
+            pictures["PQ_by_class"] = class_chart(scores, self.categories, title="PQ by class")
+        if self.semantic is not None:
+            iou = self.semantic.per_class().iou
+            pictures["IoU_by_class"] = class_chart(iou, self.categories, title="IoU by class")
+            pictures["confusion"] = confusion_chart(self.semantic.confusion, self.categories)
+        if self.task == "instance" and self.instances is not None:
+            scores = self.instances.per_class()
+            pictures["AP_by_class"] = class_chart(scores, self.categories, title="AP by class")
+        return pictures
 
     def _stuff_quality(self) -> dict[str, float]:
         assert self.panoptic is not None

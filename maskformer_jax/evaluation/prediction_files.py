@@ -13,6 +13,7 @@ from maskformer_jax.categories import Category
 from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.instances import encode_masks
+from maskformer_jax.evaluation.pictures import compare
 from maskformer_jax.evaluation.result import list_instances, list_segments
 from maskformer_jax.image_files import encode_image
 
@@ -47,6 +48,10 @@ class PredictionFiles:
         labels, name = outputs.semantic, f"{example.image_id}.png"
         if "labels" in self._formats and labels is not None:
             self._write(f"predictions/{name}", _greyscale(labels, len(self._categories) - 1))
+        if "pictures" in self._formats:
+            picture = compare(example, outputs, self._categories)
+            if picture is not None:
+                self._write(f"pictures/{name}", encode_image(picture))
         if "category-ids" in self._formats and labels is not None:
             ids = np.where(labels < 0, 0, self._ids[labels])
             self._write(f"category_ids/{name}", _greyscale(ids, int(self._ids.max())))

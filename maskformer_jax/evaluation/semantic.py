@@ -95,7 +95,8 @@ class SemanticMetric:
             mACC: mean accuracy over the classes that occur in the ground truth.
             pACC: share of the labelled pixels that are right.
             mIoU_older: as mIoU, but a class that is only predicted counts as 0; this is what
-                detectron2 reported when the paper was published.
+                detectron2 reported when the paper was published, and what the official script of
+                Cityscapes means by the mean class IoU.
         """
         scores = self.per_class()
         occurs = scores.pixels > 0

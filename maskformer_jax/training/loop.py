@@ -30,7 +30,7 @@ from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.distributed import gather, is_primary, joined, require_same
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.metrics import MAIN_METRIC
+from maskformer_jax.evaluation.metrics import MAIN_METRIC, TaskMetrics
 from maskformer_jax.evaluation.runner import Evaluator, merge_processes
 from maskformer_jax.models.build import build_model
 from maskformer_jax.progress import Progress
@@ -47,7 +47,7 @@ from maskformer_jax.training.mesh import (
 from maskformer_jax.training.metrics_log import MetricsLog, was_evaluated
 from maskformer_jax.training.optimizer import make_optimizer
 from maskformer_jax.training.pace import Pace, Profiler
-from maskformer_jax.training.pictures import picture_saver
+from maskformer_jax.training.pictures import picture_saver, save_charts
 from maskformer_jax.training.pretrained_backbone import load_backbone
 from maskformer_jax.training.state import TrainState, initialiser, model_variables, new_state
 from maskformer_jax.training.step import make_train_step
@@ -105,8 +105,8 @@ class Training:
         state: TrainState,
         on_result: Callable[[EvalExample, Outputs], None] | None = None,
         stop: StopRequest | None = None,
-    ) -> dict[str, float]:
-        """Scores the evaluation split; all metrics in percent.
+    ) -> TaskMetrics:
+        """Scores the evaluation split.
 
         Every device of every process takes images of its own, and all processes get the same
         scores, those that one process would have got.
@@ -122,7 +122,7 @@ class Training:
         metrics = self.evaluator.evaluate(
             variables, watched, total=len(examples), on_result=on_result
         )
-        return merge_processes(metrics).compute()
+        return merge_processes(metrics)
 
 
 def train(config: Config, workdir: Path) -> None:
@@ -239,9 +239,12 @@ class _Run:
         saver = picture_saver(pictures, self._log, self._training.info, step=step)
         with self._pace.paused():
             try:
-                scores = self._training.evaluate(state, saver if is_primary() else None, stop)
+                metrics = self._training.evaluate(state, saver if is_primary() else None, stop)
             except StopRequestedError:
                 return None
+            scores = metrics.compute()
+            if is_primary():
+                save_charts(pictures, self._log, metrics.charts(), step=step)
         self._log.write(step, {f"eval/{name}": value for name, value in scores.items()})
         return scores
 

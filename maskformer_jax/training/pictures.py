@@ -1,16 +1,17 @@
 """What an evaluation during training shows a person: predictions beside the ground truth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
 
+from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.data.pipeline import EvalExample
-from maskformer_jax.data.transforms import resize_image
 from maskformer_jax.evaluation.inference import Outputs
+from maskformer_jax.evaluation.pictures import compare
+from maskformer_jax.image_files import encode_image
 from maskformer_jax.training.metrics_log import MetricsLog
-from maskformer_jax.visualize import comparison
 
 PICTURES_PER_EVALUATION = 4
 
@@ -25,14 +26,23 @@ def picture_saver(
     shown: list[str] = []
 
     def save(example: EvalExample, outputs: Outputs) -> None:
-        if len(shown) >= PICTURES_PER_EVALUATION or outputs.semantic is None:
+        if len(shown) >= PICTURES_PER_EVALUATION:
+            return
+        picture = compare(example, outputs, info.categories)
+        if picture is None:
             return
         shown.append(example.image_id)
-        image = resize_image(example.image, example.original_size)
-        picture = comparison(image, outputs.semantic, example.label_map, info.categories)
         path = folder / f"{example.image_id}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
+        write_atomically(path, encode_image(picture))
         log.picture(step, f"eval/{example.image_id}", picture)
 
     return save
+
+
+def save_charts(
+    folder: Path, log: MetricsLog, charts: Mapping[str, np.ndarray], *, step: int
+) -> None:
+    """Keeps the charts of an evaluation: PNGs in `folder`, pictures `eval/NAME` in TensorBoard."""
+    for name, picture in charts.items():
+        write_atomically(folder / f"{name}.png", encode_image(picture))
+        log.picture(step, f"eval/{name}", picture)

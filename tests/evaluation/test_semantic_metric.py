@@ -203,3 +203,17 @@ def test_output_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         write_metrics(tmp_path / "taken", {"mIoU": 1.0})
+
+
+def test_older_definition_is_the_rule_of_cityscapes() -> None:
+    _, pairs = golden_pairs()
+    metric = filled(pairs)
+    ious = []
+    for label in range(7):
+        hits = missed = wrong = 0
+        for prediction, truth in pairs:
+            hits += int(((prediction == label) & (truth == label)).sum())
+            missed += int(((prediction != label) & (truth == label)).sum())
+            wrong += int(((prediction == label) & (truth != label) & (truth >= 0)).sum())
+        ious.append(hits / (hits + missed + wrong) if hits + missed + wrong else np.nan)
+    assert metric.compute()["mIoU_older"] == pytest.approx(100 * np.nanmean(ious))
