@@ -185,17 +185,13 @@ def _compare_runs(
         workdir = folder / f"killed{runs}"
         while True:
             processes = start(config, workdir, processes=arguments.processes)
-            if kills < arguments.kills:
-                time.sleep(moments.uniform(0.2, 1.0) * seconds)
-                victim = moments.choice(processes)
-                if all(process.poll() is None for process in processes):
-                    kills += 1
-                    at = max((line["step"] for line in read_metrics(workdir)), default=0)
-                    print(f"kill {kills} of {arguments.kills}, after step {at}", flush=True)
-                    victim.send_signal(getattr(signal, f"SIG{arguments.signal}"))
-                    if None in wait(processes, 60 + 3 * HEARTBEAT_S):
-                        return _fail("a process went on without its peer", workdir)
-                    continue
+            if kills < arguments.kills and _wait_for_moment(workdir, processes, seconds, moments):
+                kills += 1
+                print(f"kill {kills} of {arguments.kills}, after step {_step(workdir)}", flush=True)
+                moments.choice(processes).send_signal(getattr(signal, f"SIG{arguments.signal}"))
+                if None in wait(processes, 60 + 3 * HEARTBEAT_S):
+                    return _fail("a process went on without its peer", workdir)
+                continue
             statuses = wait(processes, LIMIT_S)
             if any(status != 0 for status in statuses):
                 return _fail(f"a start ended with {statuses}", workdir)
@@ -207,6 +203,37 @@ def _compare_runs(
         print(f"run {runs}: {kills} kills so far, same state and log", flush=True)
     print(f"{kills} kills, {runs} finished runs: nothing lost", flush=True)
     return 0
+
+
+def _wait_for_moment(
+    workdir: Path,
+    processes: list[subprocess.Popen[bytes]],
+    seconds: float,
+    moments: random.Random,
+) -> bool:
+    """Waits until a process is to be killed; False where the run has ended before.
+
+    One time in four at any moment of a run of so many seconds, its start included; else a little
+    after one of the next steps, since starting takes most of the time of so short a run.
+    """
+    if moments.random() < 0.25:
+        deadline = time.monotonic() + moments.uniform(0, seconds)
+        while time.monotonic() < deadline and _alive(processes):
+            time.sleep(0.01)
+        return _alive(processes)
+    target = _step(workdir) + moments.randint(1, 3)
+    while _step(workdir) < target and _alive(processes):
+        time.sleep(0.01)
+    time.sleep(moments.uniform(0, 0.3))
+    return _alive(processes)
+
+
+def _alive(processes: list[subprocess.Popen[bytes]]) -> bool:
+    return all(process.poll() is None for process in processes)
+
+
+def _step(workdir: Path) -> int:
+    return max((line["step"] for line in read_metrics(workdir)), default=0)
 
 
 def _fail(reason: str, workdir: Path) -> int:
