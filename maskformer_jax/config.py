@@ -88,6 +88,7 @@ class ModelConfig:
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     size_divisibility: int = 32  # images are padded to a multiple of it; 0: not at all
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False  # stages and layers compute their inner values again on the way back
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,6 +110,7 @@ class LossConfig:
         0  # points compared of each mask in the losses (12544 is usual); 0: all pixels
     )
     num_cost_points: int = 0  # points of each image compared in matching; 0: all of a quarter size
+    by_layer: bool = False  # one decoder layer after the other, which takes less memory
     class_groups: int = 1  # parts of a batch that normalise class losses apart; published: devices
 
 
@@ -182,6 +184,7 @@ class OptimConfig:
     warmup_steps: int = 0
     warmup_factor: float = 1.0
     ema_decay: float = 0.0  # above 0: a moving average of the parameters is evaluated and saved
+    accumulate_steps: int = 1  # parts of a batch that are gone through one after the other
     skip_nonfinite: int = 0  # updates in a row left out for a non-finite gradient; 0: stop at once
 
 

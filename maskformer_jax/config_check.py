@@ -68,6 +68,7 @@ _POSITIVE = (
     "data.num_threads",
     "optim.eps",
     "optim.clip_norm",
+    "optim.accumulate_steps",
     "optim.poly_power",
     "optim.milestones",
     "optim.decay",
@@ -206,6 +207,11 @@ def _run_problems(config: Config) -> Iterator[str]:
     if config.loss.class_groups > 0 and train.batch_size % config.loss.class_groups:
         yield (
             f"config.loss.class_groups ({config.loss.class_groups}) must divide "
+            f"config.train.batch_size ({train.batch_size})"
+        )
+    if optim.accumulate_steps > 0 and train.batch_size % optim.accumulate_steps:
+        yield (
+            f"config.optim.accumulate_steps ({optim.accumulate_steps}) must divide "
             f"config.train.batch_size ({train.batch_size})"
         )
     if config.loss.matching == "fixed" and config.data.mapper != "semantic":

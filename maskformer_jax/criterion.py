@@ -3,7 +3,7 @@
 Every decoder layer is matched and compared on its own; the total is the sum over layers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -100,13 +100,15 @@ def compute_losses(
         num_classes=num_classes,
         no_object_weight=config.no_object_weight,
     )
-    focal, dice = compare_masks(
-        predictions.mask_logits,
-        assignment,
-        truth,
-        None if loss_key is None else jax.random.key_data(loss_key),
-        config.num_points,
-    )
+    key_data = None if loss_key is None else jax.random.key_data(loss_key)
+
+    def compare(pairs: tuple[Array, Array]) -> tuple[Array, Array]:
+        mask_logits, queries = pairs
+        layers = jnp.swapaxes(queries, 0, 1)
+        return compare_masks(mask_logits, layers, truth, key_data, config.num_points)
+
+    pairs = (predictions.mask_logits, jnp.swapaxes(assignment, 0, 1))
+    focal, dice = _by_layer(compare, pairs, axis=0) if config.by_layer else compare(pairs)
     num_masks = denominators.masks.max()
     losses = Losses(
         loss_class=config.class_weight * loss_class,
@@ -151,7 +153,11 @@ def assign_queries(
             )
         assignment = assign_fixed(labels, segment_valid, num_layers=layers)
         return assignment, jnp.ones(images, bool)
-    cost = matching_cost(predictions, truth, labels, segment_valid, config, key=key)
+
+    def cost_of(layers: Predictions) -> Array:
+        return matching_cost(layers, truth, labels, segment_valid, config, key=key)
+
+    cost = _by_layer(cost_of, predictions, axis=1) if config.by_layer else cost_of(predictions)
     finite = (jnp.abs(cost) <= TOO_LARGE).all((1, 2, 3))
     return match(cost, segment_valid, matcher=config.matcher, mesh=mesh), finite
 
@@ -248,3 +254,13 @@ def name_terms(terms: Mapping[str, Shaped[Array, " l"]]) -> dict[str, Shaped[Arr
         for layer in range(last + 1)
         for name, values in terms.items()
     }
+
+
+def _by_layer(function: Callable[[Any], Any], arrays: Any, *, axis: int) -> Any:
+    """Apply a function of all layers (axis 0) to one after the other; `axis` is the results'."""
+
+    def one(layer: Any) -> Any:
+        result = function(jax.tree.map(lambda x: x[None], layer))
+        return jax.tree.map(lambda x: x.squeeze(axis), result)
+
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), jax.lax.map(one, arrays))

@@ -25,9 +25,24 @@ def run(argv: Sequence[str]) -> None:
         metavar="DIR",
         help="for config.json, checkpoints/, metrics.jsonl and TensorBoard events",
     )
+    parser.add_argument(
+        "--report-cost",
+        action="store_true",
+        help="first compile the step and print the memory and operations it will take",
+    )
     arguments, overrides = parser.read(argv)
     config = read_config(arguments.config, overrides)
 
-    from maskformer_jax.training.loop import train
+    from maskformer_jax.training.loop import Training, train
 
+    if arguments.report_cost:
+        from maskformer_jax.training.cost_report import (
+            abstract_batch,
+            describe_cost,
+            measure_step,
+        )
+
+        training = Training(config)
+        step = training.step.lower(training.template, abstract_batch(config))
+        print(describe_cost(measure_step(step.compile())), flush=True)
     train(config, arguments.workdir)

@@ -39,8 +39,8 @@ def build_model(config: ModelConfig, *, num_classes: int) -> MaskFormer | PerPix
     )
     dtype = jnp.bfloat16 if config.compute_dtype == "bfloat16" else jnp.float32
     common: dict[str, Any] = {
-        "backbone": build_backbone(config.backbone, dtype=dtype),
-        "pixel_decoder": build_pixel_decoder(config.pixel_decoder, dtype=dtype),
+        "backbone": build_backbone(config.backbone, dtype=dtype, remat=config.remat),
+        "pixel_decoder": build_pixel_decoder(config.pixel_decoder, dtype=dtype, remat=config.remat),
         "pixel_mean": config.pixel_mean,
         "pixel_std": config.pixel_std,
         "size_divisibility": config.size_divisibility,
@@ -55,16 +55,17 @@ def build_model(config: ModelConfig, *, num_classes: int) -> MaskFormer | PerPix
             num_classes=num_classes if with_classes else None,
             mask_dim=config.pixel_decoder.mask_dim,
             dtype=dtype,
+            remat=config.remat,
         ),
     )
 
 
 def build_backbone(
-    config: ResNetConfig | SwinConfig, *, dtype: DTypeLike = jnp.float32
+    config: ResNetConfig | SwinConfig, *, dtype: DTypeLike = jnp.float32, remat: bool = False
 ) -> ResNet | Swin:
     """Build the backbone alone: normalised images to "res2" .. "res5"."""
     if isinstance(config, SwinConfig):
-        return _build_swin(config, dtype=dtype)
+        return _build_swin(config, dtype=dtype, remat=remat)
     field = "model.backbone."
     _require(config.depth in BLOCKS, field + "depth", config.depth, f"one of {sorted(BLOCKS)}")
     _require(config.width >= 1, field + "width", config.width, "at least 1")
@@ -78,10 +79,10 @@ def build_backbone(
         dilations,
         "at least 1 each, and 1 for depths below 50",
     )
-    return ResNet(**_settings(config), dtype=dtype)
+    return ResNet(**_settings(config), dtype=dtype, remat=remat)
 
 
-def _build_swin(config: SwinConfig, *, dtype: DTypeLike) -> Swin:
+def _build_swin(config: SwinConfig, *, dtype: DTypeLike, remat: bool) -> Swin:
     field = "model.backbone."
     _require(config.embed_dim >= 1, field + "embed_dim", config.embed_dim, "at least 1")
     _require(min(config.depths) >= 1, field + "depths", config.depths, "at least 1 each")
@@ -97,11 +98,11 @@ def _build_swin(config: SwinConfig, *, dtype: DTypeLike) -> Swin:
         config.num_heads,
         f"divisors of the widths of the stages, {widths}",
     )
-    return Swin(**_settings(config), dtype=dtype)
+    return Swin(**_settings(config), dtype=dtype, remat=remat)
 
 
 def build_pixel_decoder(
-    config: PixelDecoderConfig, *, dtype: DTypeLike = jnp.float32
+    config: PixelDecoderConfig, *, dtype: DTypeLike = jnp.float32, remat: bool = False
 ) -> FPNPixelDecoder:
     """Build the pixel decoder alone: "res2" .. "res5" to per-pixel embeddings."""
     field = "model.pixel_decoder."
@@ -113,18 +114,26 @@ def build_pixel_decoder(
     )
     _require(config.mask_dim >= 1, field + "mask_dim", config.mask_dim, "at least 1")
     return FPNPixelDecoder(
-        encoder=_build_encoder(config, dtype=dtype) if config.type == "transformer_fpn" else None,
+        encoder=(
+            _build_encoder(config, dtype=dtype, remat=remat)
+            if config.type == "transformer_fpn"
+            else None
+        ),
         conv_dim=config.conv_dim,
         mask_dim=config.mask_dim,
         dtype=dtype,
+        remat=remat,
     )
 
 
-def _build_encoder(config: PixelDecoderConfig, *, dtype: DTypeLike) -> TransformerEncoder:
+def _build_encoder(
+    config: PixelDecoderConfig, *, dtype: DTypeLike, remat: bool
+) -> TransformerEncoder:
     _check_layers(config, "model.pixel_decoder.", width="conv_dim")
     settings = _settings(config)
     del settings["mask_dim"]
-    return TransformerEncoder(hidden_dim=settings.pop("conv_dim"), **settings, dtype=dtype)
+    hidden_dim = settings.pop("conv_dim")
+    return TransformerEncoder(hidden_dim=hidden_dim, **settings, dtype=dtype, remat=remat)
 
 
 def build_transformer_decoder(
@@ -133,6 +142,7 @@ def build_transformer_decoder(
     num_classes: int | None,
     mask_dim: int,
     dtype: DTypeLike = jnp.float32,
+    remat: bool = False,
 ) -> TransformerDecoder:
     """Build the transformer decoder alone: features and embeddings to predictions.
 
@@ -142,7 +152,11 @@ def build_transformer_decoder(
     _require(config.num_queries >= 1, field + "num_queries", config.num_queries, "at least 1")
     _check_layers(config, field, width="hidden_dim", least=0)
     return TransformerDecoder(
-        num_classes=num_classes, mask_dim=mask_dim, **_settings(config), dtype=dtype
+        num_classes=num_classes,
+        mask_dim=mask_dim,
+        **_settings(config),
+        dtype=dtype,
+        remat=remat,
     )
 
 

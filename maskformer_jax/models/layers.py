@@ -1,5 +1,6 @@
 """Small layers that several parts of the model share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -67,6 +68,18 @@ def _convolve_points(
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
+
+
+def rematerialise(function: Callable[..., Any], *, on: bool) -> Callable[..., Any]:
+    """Keep a part's inputs alone for the way back, where its inner values are computed again.
+
+    XLA's CPU backend merges the second computation with the first, so that nothing is saved there.
+
+    Args:
+        function: of a module, whose submodules it may make, and arrays.
+        on: False leaves the function as it is.
+    """
+    return nn.remat(function) if on else function
 
 
 def layer_norm(name: str) -> nn.LayerNorm:

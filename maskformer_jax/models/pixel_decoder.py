@@ -1,6 +1,7 @@
 """From backbone features to one embedding per pixel (paper section 3.4, "pixel-level module")."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from maskformer_jax.models.initializers import xavier_fill
-from maskformer_jax.models.layers import conv, group_norm
+from maskformer_jax.models.layers import conv, group_norm, rematerialise
 from maskformer_jax.resize import resize_nearest
 
 LEVELS = ("res2", "res3", "res4", "res5")  # fine to coarse, strides 4, 8, 16, 32
@@ -47,12 +48,14 @@ class FPNPixelDecoder(nn.Module):
         encoder: res5 to a map of the same size, which takes its place and is the context; without
             one, the context is res5 itself.
         dtype: of the computation; parameters and statistics are float32.
+        remat: keep the inputs of each level alone for the gradient.
     """
 
     conv_dim: int = 256
     mask_dim: int = 256
     encoder: nn.Module | None = None
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -67,12 +70,8 @@ class FPNPixelDecoder(nn.Module):
             context = self.encoder(context, train=train)
         y = nn.relu(ConvGroupNorm(self.conv_dim, 3, self.dtype, name="layer_4")(context))
         for i in (3, 2, 1):
-            lateral = features[LEVELS[i - 1]]
-            # No activation on the lateral branch: the sum goes through the 3x3 convolution.
-            lateral = ConvGroupNorm(self.conv_dim, 1, self.dtype, name=f"adapter_{i}")(lateral)
-            height, width = lateral.shape[1:3]
-            y = lateral + resize_nearest(y, (height, width), axes=(1, 2))
-            y = nn.relu(ConvGroupNorm(self.conv_dim, 3, self.dtype, name=f"layer_{i}")(y))
+            merge = rematerialise(partial(_merge_level, level=i), on=self.remat)
+            y = merge(self, y, features[LEVELS[i - 1]])
         # The paper's text has a 1x1 convolution here, the published weights a 3x3 one.
         mask_features = conv(
             self.mask_dim,
@@ -83,3 +82,12 @@ class FPNPixelDecoder(nn.Module):
             name="mask_features",
         )(y)
         return PixelDecoderOutput(mask_features=mask_features, context=context)
+
+
+def _merge_level(decoder: FPNPixelDecoder, y: Array, lateral: Array, *, level: int) -> Array:
+    # No activation on the lateral branch: the sum goes through the 3x3 convolution.
+    adapter = ConvGroupNorm(decoder.conv_dim, 1, decoder.dtype, name=f"adapter_{level}")
+    lateral = adapter(lateral)
+    height, width = lateral.shape[1:3]
+    y = lateral + resize_nearest(y, (height, width), axes=(1, 2))
+    return nn.relu(ConvGroupNorm(decoder.conv_dim, 3, decoder.dtype, name=f"layer_{level}")(y))

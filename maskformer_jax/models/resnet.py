@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.models.frozen_batch_norm import FrozenBatchNorm
 from maskformer_jax.models.initializers import msra_fill
-from maskformer_jax.models.layers import conv, group_norm
+from maskformer_jax.models.layers import conv, group_norm, rematerialise
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -142,6 +142,7 @@ class ResNet(nn.Module):
         res5_dilations: of the 3x3 convolutions in the blocks of res5 (bottlenecks only).
         freeze_at: parts that get no gradient: 1 the stem, 2 also res2, ... 5 all.
         dtype: of the computation; parameters and norms are float32.
+        remat: keep the inputs of each stage alone for the gradient.
     """
 
     depth: Literal[18, 34, 50, 101] = 50
@@ -152,6 +153,7 @@ class ResNet(nn.Module):
     res5_dilations: tuple[int, ...] = (1, 1, 1)
     freeze_at: int = 0
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -168,8 +170,10 @@ class ResNet(nn.Module):
             x = lax.stop_gradient(x)
         features = {}
         for stage, num_blocks in enumerate(BLOCKS[self.depth], start=2):
-            for i in range(num_blocks):
-                x = self._block(stage, i)(x)
+            run = rematerialise(
+                partial(_run_stage, stage=stage, num_blocks=num_blocks), on=self.remat
+            )
+            x = run(self, x)
             if self.freeze_at >= stage:
                 x = lax.stop_gradient(x)
             features[f"res{stage}"] = x
@@ -190,3 +194,9 @@ class ResNet(nn.Module):
             dtype=self.dtype,
             name=name,
         )
+
+
+def _run_stage(module: ResNet, x: Array, *, stage: int, num_blocks: int) -> Array:
+    for i in range(num_blocks):
+        x = module._block(stage, i)(x)
+    return x

@@ -4,6 +4,8 @@ Unlike the classifier, shifted blocks shift even where a map is not larger than 
 of the four outputs has a norm of its own.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from maskformer_jax.models.initializers import linear_bias, linear_kernel
-from maskformer_jax.models.layers import layer_norm
+from maskformer_jax.models.layers import layer_norm, rematerialise
 from maskformer_jax.resize import pad_bottom_right, padded_size
 from maskformer_jax.windows import relative_position_index, shift_regions
 
@@ -175,6 +177,7 @@ class Swin(nn.Module):
         window: side of a window in tokens.
         drop_path: rate of the last block; it rises linearly from 0 at the first.
         dtype: of the computation; parameters, norms and softmax are float32.
+        remat: keep the inputs of each block alone for the gradient.
     """
 
     embed_dim: int = 96
@@ -183,6 +186,7 @@ class Swin(nn.Module):
     window: int = 7
     drop_path: float = 0.3
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -200,17 +204,25 @@ class Swin(nn.Module):
             if stage > 2:
                 x = PatchMerging(dtype=self.dtype, name=f"merge_res{stage}")(x)
             x = x.astype(jnp.float32)
-            for i in range(depth):
-                x = SwinBlock(
+            blocks = [
+                SwinBlock(
                     num_heads,
                     self.window,
                     shift=self.window // 2 if i % 2 else 0,
                     drop_path=next(rates),
                     dtype=self.dtype,
                     name=f"res{stage}_{i}",
-                )(x, train=train)
+                )
+                for i in range(depth)
+            ]
+            for block in blocks:
+                x = rematerialise(partial(_run_block, train=train), on=self.remat)(block, x)
             features[f"res{stage}"] = layer_norm(f"norm_res{stage}")(x)
         return features
+
+
+def _run_block(block: SwinBlock, x: Array, *, train: bool) -> Array:
+    return block(x, train=train)
 
 
 def split_windows(x: Float[Array, "b h w d"], window: int) -> Float[Array, "b n s d"]:

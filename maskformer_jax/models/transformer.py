@@ -19,7 +19,7 @@ from maskformer_jax.models.initializers import (
     packed_glorot_uniform,
     xavier_fill,
 )
-from maskformer_jax.models.layers import conv, layer_norm
+from maskformer_jax.models.layers import conv, layer_norm, rematerialise
 
 BiasInits = tuple[Initializer, Initializer]
 Layer = TypeVar("Layer", bound="TransformerLayer")
@@ -221,6 +221,7 @@ class TransformerStack(nn.Module):
         dropout: rate in training.
         pre_norm: see TransformerLayer.
         dtype: of the computation; norms and softmax are float32.
+        remat: keep the inputs of each layer alone for the gradient.
     """
 
     num_layers: int = 6
@@ -230,6 +231,7 @@ class TransformerStack(nn.Module):
     dropout: float = 0.1
     pre_norm: bool = False
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     def _project(self, feature: Array) -> Array:
         """Bring a map to the width of the layers."""
@@ -262,3 +264,13 @@ class TransformerStack(nn.Module):
             )
             for i in range(self.num_layers)
         ]
+
+    def _run(
+        self, layer: nn.Module, x: Array, *memory: Array, train: bool, **positions: Array
+    ) -> Array:
+        """Apply one of the layers."""
+
+        def run(layer: Any, x: Array, memory: tuple[Array, ...], positions: Any) -> Array:
+            return layer(x, *memory, **positions, train=train)
+
+        return rematerialise(run, on=self.remat)(layer, x, memory, positions)

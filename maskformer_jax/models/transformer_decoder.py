@@ -96,7 +96,8 @@ class TransformerDecoder(TransformerStack, kw_only=True):
         query_position = jnp.broadcast_to(query_embed[None], x.shape)
         outputs = []
         for layer in self._layers(TransformerDecoderLayer, self_attention=self.self_attention):
-            x = layer(
+            x = self._run(
+                layer,
                 x,
                 memory,
                 query_position=query_position,

@@ -27,7 +27,7 @@ class TransformerEncoder(TransformerStack):
         position = encode_positions(height, width, dim=self.hidden_dim)
         position = jnp.broadcast_to(position.reshape(1, *x.shape[1:]), x.shape)
         for layer in self._layers(TransformerEncoderLayer):
-            x = layer(x, position=position, train=train)
+            x = self._run(layer, x, position=position, train=train)
         if self.pre_norm:
             x = layer_norm("norm")(x)
         return x.reshape(batch, height, width, self.hidden_dim)

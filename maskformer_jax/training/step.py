@@ -11,6 +11,8 @@ from jax.sharding import Mesh
 
 from maskformer_jax.config import Config
 from maskformer_jax.criterion import compute_losses
+from maskformer_jax.denominators import Denominators, count_denominators
+from maskformer_jax.errors import UserError
 from maskformer_jax.training.mesh import batch_sharding, replicated
 from maskformer_jax.training.schedule import make_schedule
 from maskformer_jax.training.state import TrainState
@@ -22,9 +24,18 @@ Metrics = dict[str, Any]
 def make_loss_function(
     model: nn.Module, config: Config, *, num_classes: int, mesh: Mesh | None
 ) -> Callable[..., tuple[Any, Metrics]]:
-    """The training loss as a function of (params, constants, batch, dropout key)."""
+    """The training loss as a function of (params, constants, batch, dropout key).
 
-    def loss(params: Any, constants: Any, batch: Batch, dropout: Any) -> tuple[Any, Metrics]:
+    For a part of a batch, the denominators of the whole come last.
+    """
+
+    def loss(
+        params: Any,
+        constants: Any,
+        batch: Batch,
+        dropout: Any,
+        denominators: Denominators | None = None,
+    ) -> tuple[Any, Metrics]:
         predictions: Any = model.apply(
             {"params": params, "constants": constants},
             batch.image,
@@ -40,9 +51,68 @@ def make_loss_function(
             size_divisibility=config.model.size_divisibility,
             mesh=mesh,
             key=jax.random.fold_in(dropout, 1),
+            denominators=denominators,
         )
 
     return loss
+
+
+def make_differentiate(
+    loss_function: Callable[..., tuple[Any, Metrics]], config: Config, *, mesh: Mesh
+) -> Callable[..., tuple[tuple[Any, Metrics], Any]]:
+    """The loss, its terms and its gradient, as a function of the loss function's arguments.
+
+    With `optim.accumulate_steps` the batch is gone through in parts. Each part's sums are divided
+    by the denominators of the whole batch (its number of segments, the weights of its queries),
+    which do not depend on predictions, so that losses and gradients of the parts add up to what
+    the whole batch gives at once, but for rounding, and for dropout and random points, whose draws
+    are each part's own.
+
+    Raises:
+        UserError: the devices cannot share the parts evenly.
+    """
+    differentiate = jax.value_and_grad(loss_function, has_aux=True)
+    parts, devices = config.optim.accumulate_steps, mesh.size
+    if parts == 1:
+        return differentiate
+    if config.train.batch_size % (parts * devices):
+        raise UserError(
+            f"optim.accumulate_steps={parts} on {devices} devices needs a train.batch_size that is "
+            f"a multiple of {parts * devices}, not {config.train.batch_size}"
+        )
+
+    def split(x: Any) -> Any:
+        """Each part takes some images of every device, so that none has to travel."""
+        x = x.reshape(devices, parts, -1, *x.shape[1:]).swapaxes(0, 1)
+        return x.reshape(parts, -1, *x.shape[3:])
+
+    def join(x: Any) -> Any:
+        return x.reshape(parts, devices, -1).swapaxes(0, 1).reshape(-1)
+
+    def accumulate(params: Any, constants: Any, batch: Batch, dropout: Any) -> tuple:
+        denominators = count_denominators(
+            batch, config.loss, num_queries=config.model.transformer_decoder.num_queries
+        )
+
+        def add(sums: Any, part: Any) -> tuple[Any, Any]:
+            index, batch, denominators = part
+            key = jax.random.fold_in(dropout, index)
+            (total, terms), grads = differentiate(params, constants, batch, key, denominators)
+            finite = terms.pop("finite_images")
+            return jax.tree.map(jnp.add, sums, ((total, terms), grads)), finite
+
+        first = jax.tree.map(split, (batch, denominators))
+        arguments = (jnp.arange(parts), *first)
+        one = jax.tree.map(lambda x: x[0], arguments)
+        shapes = jax.eval_shape(
+            lambda part: differentiate(params, constants, part[1], dropout, part[2]), one
+        )
+        shapes[0][1].pop("finite_images")
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        ((total, terms), grads), finite = jax.lax.scan(add, zeros, arguments)
+        return (total, {**terms, "finite_images": join(finite)}), grads
+
+    return accumulate
 
 
 def make_train_step(
@@ -53,8 +123,10 @@ def make_train_step(
     num_classes: int,
     mesh: Mesh,
     shardings: TrainState,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """The compiled step. It consumes the state it is given (its buffers are donated).
+) -> jax.stages.Wrapped:
+    """The compiled step: (state, batch) to (state, metrics).
+
+    It consumes the state it is given (its buffers are donated).
 
     The metrics are `finite_images`, bool [B], False for the images of the batch whose predictions
     or matching costs are not all finite, and float32 scalars: the weighted loss terms, their sum
@@ -66,6 +138,7 @@ def make_train_step(
     is made and `update_skipped` is 0.
     """
     loss_function = make_loss_function(model, config, num_classes=num_classes, mesh=mesh)
+    differentiate = make_differentiate(loss_function, config, mesh=mesh)
     factor = make_schedule(config.optim, num_steps=config.train.num_steps)
 
     def updates_made(state: TrainState) -> Any:
@@ -76,7 +149,6 @@ def make_train_step(
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         dropout = jax.random.fold_in(jax.random.key(config.train.seed), state.step)
-        differentiate = jax.value_and_grad(loss_function, has_aux=True)
         (total, terms), grads = differentiate(state.params, state.constants, batch, dropout)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         metrics = {

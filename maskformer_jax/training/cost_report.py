@@ -1,0 +1,68 @@
+"""What a compiled step will need, as the compiler itself counts it, before it runs."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from maskformer_jax.config import Config
+from maskformer_jax.types import Batch
+
+MIB = 2**20
+
+
+class StepCost(NamedTuple):
+    """Of one step on one device; None where the backend does not tell."""
+
+    arguments: int | None  # bytes: state and batch
+    temporary: int | None  # bytes: everything that lives during the step alone
+    program: int | None  # bytes of compiled code
+    flops: float | None  # floating-point operations; loops count as one turn
+
+
+def measure_step(compiled: jax.stages.Compiled) -> StepCost:
+    """Ask XLA's own analyses of a compiled program."""
+    memory: Any = compiled.memory_analysis()
+    cost: Any = compiled.cost_analysis() or {}
+    return StepCost(
+        arguments=getattr(memory, "argument_size_in_bytes", None),
+        temporary=getattr(memory, "temp_size_in_bytes", None),
+        program=getattr(memory, "generated_code_size_in_bytes", None),
+        flops=cost.get("flops"),
+    )
+
+
+def describe_cost(cost: StepCost) -> str:
+    """Lines for people."""
+
+    def amount(value: float | None, unit: float, name: str) -> str:
+        return "not told by this backend" if value is None else f"{value / unit:,.1f} {name}"
+
+    return "\n".join(
+        [
+            "one step on each device, as the compiler counts it:",
+            f"  state and batch   {amount(cost.arguments, MIB, 'MiB')}",
+            f"  temporary memory  {amount(cost.temporary, MIB, 'MiB')}",
+            f"  program           {amount(cost.program, MIB, 'MiB')}",
+            f"  operations        {amount(cost.flops, 1e9, 'GFLOP')} (a loop counted once)",
+        ]
+    )
+
+
+def abstract_batch(config: Config, *, overlapping: bool = False) -> Batch:
+    """The shapes of a global batch whose images have the size of the crop."""
+    images, slots = config.train.batch_size, config.data.num_segments
+    height, width = config.data.augment.crop_size
+
+    def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    packed = array(np.uint8, images, slots, height, -(-width // 8))
+    return Batch(
+        image=array(np.uint8, images, height, width, 3),
+        image_valid=array(bool, images, height, width),
+        segment_map=None if overlapping else array(np.int16, images, height, width),
+        labels=array(np.int32, images, slots),
+        segment_valid=array(bool, images, slots),
+        masks=packed if overlapping else None,
+    )

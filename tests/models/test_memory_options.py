@@ -1,0 +1,117 @@
+"""Rematerialisation and bfloat16: what they change, and that they change nothing else."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maskformer_jax.config import (
+    Config,
+    ModelConfig,
+    PixelDecoderConfig,
+    ResNetConfig,
+    SwinConfig,
+    TransformerDecoderConfig,
+)
+from maskformer_jax.models.build import build_model
+from maskformer_jax.training.optimizer import make_optimizer
+
+SWIN = SwinConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), window=3)
+
+
+def tiny(backbone: Any = None, **settings: Any) -> Any:
+    config = ModelConfig(
+        backbone=backbone or ResNetConfig(depth=18, width=8),
+        pixel_decoder=PixelDecoderConfig(
+            type="transformer_fpn", conv_dim=32, mask_dim=16, num_layers=1, num_heads=2, ffn_dim=32
+        ),
+        transformer_decoder=TransformerDecoderConfig(
+            num_queries=4, num_layers=2, hidden_dim=32, num_heads=2, ffn_dim=32
+        ),
+        **settings,
+    )
+    return build_model(config, num_classes=3)
+
+
+def loss_of(model: Any, variables: Any, images: Any) -> Any:
+    def loss(params: Any) -> Any:
+        predictions = model.apply(
+            {**variables, "params": params}, images, train=True, rngs={"dropout": jax.random.key(1)}
+        )
+        return sum((x**2).mean() for x in predictions)
+
+    return loss
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """All equations of a program, those of its inner programs included."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            for inner in value if isinstance(value, (tuple, list)) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from equations(inner)
+
+
+@pytest.mark.parametrize(
+    "backbone", [None, pytest.param(SWIN, marks=pytest.mark.slow)], ids=["resnet", "swin"]
+)
+def test_rematerialisation_changes_no_number(backbone: Any) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
+    plain, remat = tiny(backbone), tiny(backbone, remat=True)
+    variables = jax.jit(plain.init)(jax.random.key(0), images)
+    shapes = jax.eval_shape(remat.init, jax.random.key(0), images)
+    assert jax.tree.structure(shapes) == jax.tree.structure(variables)
+    results = []
+    for model in (plain, remat):
+        differentiate = jax.value_and_grad(loss_of(model, variables, images))
+        names = Counter(
+            e.primitive.name
+            for e in equations(jax.make_jaxpr(differentiate)(variables["params"]).jaxpr)
+        )
+        # Backbone stages or blocks, levels and layers, each once forwards and once backwards.
+        parts = (4 if backbone is None else sum(SWIN.depths)) + 3 + 1 + 2
+        assert names["checkpoint"] == (0 if model is plain else parts)
+        results.append(jax.jit(differentiate)(variables["params"]))
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-4, atol=1e-6), results[1], results[0]
+    )
+
+
+@pytest.mark.parametrize("backbone", [None, SWIN], ids=["resnet", "swin"])
+def test_bfloat16_is_computed_where_it_is_safe(backbone: Any) -> None:
+    images = jnp.zeros((1, 64, 64, 3), jnp.uint8)
+    counts = {}
+    for dtype in ("float32", "bfloat16"):
+        model = tiny(backbone, compute_dtype=dtype)
+        variables = jax.eval_shape(model.init, jax.random.key(0), images)
+        assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+        state = jax.eval_shape(
+            make_optimizer(Config(), variables["params"]).init, variables["params"]
+        )
+        assert jnp.dtype("bfloat16") not in {leaf.dtype for leaf in jax.tree.leaves(state)}
+        program = jax.make_jaxpr(lambda v, model=model: model.apply(v, images))(variables)
+        assert {x.dtype for x in program.out_avals} == {jnp.dtype("float32")}
+        counts[dtype] = Counter(
+            (e.primitive.name, str(e.invars[0].aval.dtype)) for e in equations(program.jaxpr)
+        )
+    low = counts["bfloat16"]
+    assert all(kind != "bfloat16" for _, kind in counts["float32"])
+    # All convolutions; all matrix products but those of the heads (class: 1, mask: 3) and the
+    # bias sums of norms; everything that needs range or precision stays in float32.
+    assert low["conv_general_dilated", "float32"] == 0
+    assert (
+        low["conv_general_dilated", "bfloat16"]
+        == counts["float32"]["conv_general_dilated", "float32"]
+    )
+    assert low["dot_general", "float32"] == 4
+    assert low["dot_general", "bfloat16"] > 10
+    for name in ("exp", "rsqrt", "sqrt", "sin"):
+        assert low[name, "bfloat16"] == 0
+    assert low["exp", "float32"] > 0
+    assert low["rsqrt", "float32"] > 0
