@@ -35,7 +35,7 @@ def measure_step(compiled: jax.stages.Compiled) -> StepCost:
 def describe_cost(cost: StepCost) -> str:
     """Lines for people."""
 
-    def amount(value: float | None, unit: float, name: str) -> str:
+    def amount(value: int | float | None, unit: int | float, name: str) -> str:
         return "not told by this backend" if value is None else f"{value / unit:,.1f} {name}"
 
     return "\n".join(

@@ -20,6 +20,8 @@ from maskformer_jax.config import (
 from maskformer_jax.models.build import build_model
 from maskformer_jax.training.optimizer import make_optimizer
 
+IMAGES = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
+KEY = jax.random.key(1)
 SWIN = SwinConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), window=3)
 
 
@@ -37,16 +39,6 @@ def tiny(backbone: Any = None, **settings: Any) -> Any:
     return build_model(config, num_classes=3)
 
 
-def loss_of(model: Any, variables: Any, images: Any) -> Any:
-    def loss(params: Any) -> Any:
-        predictions = model.apply(
-            {**variables, "params": params}, images, train=True, rngs={"dropout": jax.random.key(1)}
-        )
-        return sum((x**2).mean() for x in predictions)
-
-    return loss
-
-
 def equations(jaxpr: Any) -> Iterator[Any]:
     """All equations of a program, those of its inner programs included."""
     for equation in jaxpr.eqns:
@@ -58,28 +50,45 @@ def equations(jaxpr: Any) -> Iterator[Any]:
                     yield from equations(inner)
 
 
-@pytest.mark.parametrize(
-    "backbone", [None, pytest.param(SWIN, marks=pytest.mark.slow)], ids=["resnet", "swin"]
-)
-def test_rematerialisation_changes_no_number(backbone: Any) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
-    plain, remat = tiny(backbone), tiny(backbone, remat=True)
-    variables = jax.jit(plain.init)(jax.random.key(0), images)
-    shapes = jax.eval_shape(remat.init, jax.random.key(0), images)
-    assert jax.tree.structure(shapes) == jax.tree.structure(variables)
-    results = []
-    for model in (plain, remat):
-        differentiate = jax.value_and_grad(loss_of(model, variables, images))
-        names = Counter(
-            e.primitive.name
-            for e in equations(jax.make_jaxpr(differentiate)(variables["params"]).jaxpr)
+def differentiate(model: Any, variables: Any) -> Any:
+    def loss(params: Any) -> Any:
+        predictions = model.apply(
+            {**variables, "params": params}, IMAGES, train=True, rngs={"dropout": KEY}
         )
-        # Backbone stages or blocks, levels and layers, each once forwards and once backwards.
-        parts = (4 if backbone is None else sum(SWIN.depths)) + 3 + 1 + 2
-        assert names["checkpoint"] == (0 if model is plain else parts)
-        results.append(jax.jit(differentiate)(variables["params"]))
+        return sum((x**2).mean() for x in predictions)
+
+    return jax.value_and_grad(loss)
+
+
+@pytest.mark.parametrize("backbone", [None, SWIN], ids=["resnet", "swin"])
+def test_every_part_is_rematerialised(backbone: Any) -> None:
+    plain, remat = tiny(backbone), tiny(backbone, remat=True)
+    variables = jax.eval_shape(plain.init, jax.random.key(0), IMAGES)
+    assert jax.eval_shape(remat.init, jax.random.key(0), IMAGES) == variables
+    # Stages or blocks of the backbone, levels, encoder layer, decoder layers.
+    parts = (4 if backbone is None else sum(SWIN.depths)) + 3 + 1 + 2
+    for model, expected in ((plain, 0), (remat, parts)):
+        program = jax.make_jaxpr(
+            lambda v, model=model: model.apply(v, IMAGES, train=True, rngs={"dropout": KEY})
+        )(variables)
+        names = Counter(e.primitive.name for e in equations(program.jaxpr))
+        assert names["checkpoint"] + names["remat2"] == expected, names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [None, SWIN], ids=["resnet", "swin"])
+def test_rematerialisation_changes_no_number(backbone: Any) -> None:
+    plain, remat = tiny(backbone), tiny(backbone, remat=True)
+    variables = jax.jit(plain.init)(jax.random.key(0), IMAGES)
+    ours, expected = (
+        jax.jit(differentiate(model, variables))(variables["params"]) for model in (remat, plain)
+    )
+    # The two programs are fused differently; what differs is rounding, of the scale of a tensor.
+    np.testing.assert_allclose(ours[0], expected[0], rtol=1e-5)
     jax.tree.map(
-        lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-4, atol=1e-6), results[1], results[0]
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-3 * np.abs(y).max() + 1e-7),
+        ours[1],
+        expected[1],
     )
 
 
@@ -98,7 +107,9 @@ def test_bfloat16_is_computed_where_it_is_safe(backbone: Any) -> None:
         program = jax.make_jaxpr(lambda v, model=model: model.apply(v, images))(variables)
         assert {x.dtype for x in program.out_avals} == {jnp.dtype("float32")}
         counts[dtype] = Counter(
-            (e.primitive.name, str(e.invars[0].aval.dtype)) for e in equations(program.jaxpr)
+            (e.primitive.name, str(e.invars[0].aval.dtype))
+            for e in equations(program.jaxpr)
+            if e.invars
         )
     low = counts["bfloat16"]
     assert all(kind != "bfloat16" for _, kind in counts["float32"])
