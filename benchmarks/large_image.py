@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maskformer_jax.config_io import load_config
+from maskformer_jax.config.io import load_config
 from maskformer_jax.data.pipeline import EvalExample, resize_for_eval
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.evaluation.runner import Evaluator

@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maskformer_jax.checkpoint_export import write_published
-from maskformer_jax.config_io import load_config
+from maskformer_jax.checkpoints.export import write_published
+from maskformer_jax.config.io import load_config
 from maskformer_jax.pretrained import create_model, load_pretrained
 
 MIB = 2**20

@@ -11,7 +11,7 @@ import time
 import jax
 import numpy as np
 
-from maskformer_jax.matching import match
+from maskformer_jax.matching.match import match
 
 LAYERS, SLOTS = 6, 100
 SEGMENTS = (10, 25, 50, 100)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maskformer_jax.config import Config
-    from maskformer_jax.config_io import load_config
+    from maskformer_jax.config.io import load_config
     from maskformer_jax.errors import UserError
     from maskformer_jax.models.build import build_model
     from maskformer_jax.postprocess import (
@@ -54,7 +54,7 @@ _MODULES = {
     "create_model": "pretrained",
     "instance_inference": "postprocess",
     "list_models": "pretrained",
-    "load_config": "config_io",
+    "load_config": "config.io",
     "load_pretrained": "pretrained",
     "panoptic_inference": "postprocess",
     "semantic_inference": "postprocess",

@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from maskformer_jax.config_fields import did_you_mean
+from maskformer_jax.config.fields import did_you_mean
 from maskformer_jax.errors import UserError
 
 # Command: (module in maskformer_jax.commands, what it does).

@@ -13,8 +13,9 @@ from flax import linen as nn
 from jaxtyping import UInt8
 
 from maskformer_jax.categories import Category
+from maskformer_jax.checkpoints.any_format import find_config, find_label_names, read_variables
 from maskformer_jax.config import Config
-from maskformer_jax.config_io import list_config_names, load_config
+from maskformer_jax.config.io import list_config_names, load_config
 from maskformer_jax.data.images import decode_image, read_bytes
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.transforms import resize_image, shortest_edge_size
@@ -22,7 +23,6 @@ from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.result import Result, describe
 from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
 from maskformer_jax.models.build import build_model
-from maskformer_jax.variables_io import find_config, find_label_names, read_variables
 
 
 @dataclass(kw_only=True)

@@ -13,7 +13,7 @@ from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.prediction_files import PredictionFiles
 from maskformer_jax.evaluation.report import report
 from maskformer_jax.evaluation.runner import Evaluator, merge_processes
-from maskformer_jax.image_files import encode_image
+from maskformer_jax.pictures.files import encode_image
 from maskformer_jax.pretrained import load_pretrained
 
 

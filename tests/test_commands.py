@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from maskformer_jax.__main__ import COMMANDS, main
-from maskformer_jax.config_io import list_config_names, load_config, to_json
+from maskformer_jax.config.io import list_config_names, load_config, to_json
 from maskformer_jax.errors import UserError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -88,7 +88,7 @@ def test_formats_of_predictions(calls, capsys):
 
 
 def test_predict_takes_the_config_beside_the_checkpoint(calls, tmp_path):
-    calls.replace("maskformer_jax.prediction", predict_paths=None)
+    calls.replace("maskformer_jax.prediction.predict", predict_paths=None)
     calls.replace("maskformer_jax.pretrained", load_pretrained="loaded")
     (tmp_path / "checkpoints" / "5").mkdir(parents=True)
     (tmp_path / "config.json").write_text(to_json(load_config("shapes/maskformer_R18")))

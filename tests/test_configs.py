@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from maskformer_jax.config import Config, ResNetConfig, SwinConfig
-from maskformer_jax.config_io import configs_folder, list_config_names, load_config
+from maskformer_jax.config.io import configs_folder, list_config_names, load_config
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.transforms import PAD_COLOR
 from maskformer_jax.losses import FOCAL_ALPHA, FOCAL_GAMMA

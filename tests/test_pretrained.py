@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskformer_jax.checkpoint_export import write_published, write_workdir
+from maskformer_jax.checkpoints.export import write_published, write_workdir
 from maskformer_jax.config import Config
-from maskformer_jax.config_io import load_config
+from maskformer_jax.config.io import load_config
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.errors import UserError

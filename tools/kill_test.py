@@ -24,7 +24,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from maskformer_jax.checkpoint_io import CHECKPOINTS, restore_item
+from maskformer_jax.checkpoints.own import CHECKPOINTS, restore_item
 from maskformer_jax.config import (
     AugmentConfig,
     Config,
@@ -38,7 +38,7 @@ from maskformer_jax.config import (
     TrainConfig,
     TransformerDecoderConfig,
 )
-from maskformer_jax.config_io import to_json
+from maskformer_jax.config.io import to_json
 from maskformer_jax.data.tfds_builders.shapes import prepare_shapes
 from maskformer_jax.training.metrics_log import read_metrics
 

@@ -1,4 +1,4 @@
-"""Computes the sizes and costs in maskformer_jax/model_zoo.json again; the rest of it stays.
+"""Computes the sizes and costs in maskformer_jax/zoo/records.json again; the rest of it stays.
 
     python -m tools.measure_models
 
@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 
 from maskformer_jax.atomic_write import write_atomically
-from maskformer_jax.config_io import list_config_names, load_config
+from maskformer_jax.config.io import list_config_names, load_config
 from maskformer_jax.data.registry import load_dataset_info
-from maskformer_jax.model_cost import measure_cost
-from maskformer_jax.model_zoo import FILE_NAME
+from maskformer_jax.zoo.cost import measure_cost
+from maskformer_jax.zoo.records import FILE_NAME
 
-FILE = Path(__file__).parent.parent / "maskformer_jax" / FILE_NAME
+FILE = Path(__file__).parent.parent / "maskformer_jax" / "zoo" / FILE_NAME
 
 
 def main() -> None:

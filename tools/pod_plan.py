@@ -14,7 +14,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from maskformer_jax.config import Config
-from maskformer_jax.config_io import load_config
+from maskformer_jax.config.io import load_config
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.models.build import build_model
 

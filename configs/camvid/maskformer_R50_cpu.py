@@ -12,7 +12,7 @@ Expected: docs/results.md.
 from pathlib import Path
 
 from maskformer_jax.config import Config, EvalConfig
-from maskformer_jax.config_io import load_config
+from maskformer_jax.config.io import load_config
 
 
 def get_config() -> Config:

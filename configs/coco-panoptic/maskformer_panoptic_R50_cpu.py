@@ -14,7 +14,7 @@ A few hundred images cannot teach 133 categories: this runs the whole panoptic p
 from pathlib import Path
 
 from maskformer_jax.config import Config
-from maskformer_jax.config_io import load_config
+from maskformer_jax.config.io import load_config
 
 
 def get_config() -> Config:

@@ -9,7 +9,7 @@ the folder `shared` beside the repository; for another place set --config.data.r
 """
 
 from maskformer_jax.config import Config
-from maskformer_jax.config_io import load_config
+from maskformer_jax.config.io import load_config
 
 
 def get_config() -> Config:

@@ -37,16 +37,16 @@ def run(argv: Sequence[str]) -> None:
     arguments, overrides = parser.read(argv)
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
 
-    from maskformer_jax import checkpoint_export
+    from maskformer_jax.checkpoints import export
     from maskformer_jax.pretrained import load_pretrained
 
     output = arguments.output
     loaded = load_pretrained(arguments.checkpoint, config=config)
     if output.suffix:
-        checkpoint_export.write_published(loaded.variables, config, output, naming=arguments.naming)
+        export.write_published(loaded.variables, config, output, naming=arguments.naming)
     elif arguments.format == "huggingface":
         names = [category.name for category in loaded.categories]
-        checkpoint_export.write_huggingface(loaded.variables, config, output, label_names=names)
+        export.write_huggingface(loaded.variables, config, output, label_names=names)
     else:
-        checkpoint_export.write_workdir(loaded.variables, config, output)
+        export.write_workdir(loaded.variables, config, output)
     print(f"wrote {output}")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
-from maskformer_jax.config_fields import did_you_mean
+from maskformer_jax.config.fields import did_you_mean
 from maskformer_jax.evaluation.formats import FORMATS
 
 

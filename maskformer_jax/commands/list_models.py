@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from maskformer_jax.commands.parser import CommandParser
-from maskformer_jax.config_io import list_config_names
-from maskformer_jax.model_zoo import ModelFacts, read_model_zoo
+from maskformer_jax.config.io import list_config_names
+from maskformer_jax.zoo.records import ModelFacts, read_model_zoo
 
 HEADERS = ("config", "parameters", "multiply-adds", "of an image", "published")
 DESCRIPTION = (

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from maskformer_jax.config import Config
-from maskformer_jax.config_check import check_config
-from maskformer_jax.config_fields import describe_type, did_you_mean, walk_fields
-from maskformer_jax.config_io import load_config
-from maskformer_jax.config_overrides import apply_overrides
+from maskformer_jax.config.check import check_config
+from maskformer_jax.config.fields import describe_type, did_you_mean, walk_fields
+from maskformer_jax.config.io import load_config
+from maskformer_jax.config.overrides import apply_overrides
 
 _OVERRIDE = "--config."
 
@@ -125,7 +125,7 @@ def read_checkpoint_config(
     if path_or_name is not None:
         return read_config(path_or_name, overrides)
 
-    from maskformer_jax.variables_io import find_config
+    from maskformer_jax.checkpoints.any_format import find_config
 
     return _override(find_config(checkpoint), overrides)
 

@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> None:
     arguments, overrides = parser.read(argv)
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
 
-    from maskformer_jax.prediction import predict_paths
+    from maskformer_jax.prediction.predict import predict_paths
     from maskformer_jax.pretrained import load_pretrained
 
     loaded = load_pretrained(arguments.checkpoint, config=config)

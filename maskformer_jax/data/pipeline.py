@@ -27,7 +27,7 @@ from jaxtyping import UInt8
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import Config, DataConfig, EvalConfig, Size
-from maskformer_jax.config_check import VARYING_MAPPERS
+from maskformer_jax.config.check import VARYING_MAPPERS
 from maskformer_jax.data.example import Instance, PanopticLabels, Source
 from maskformer_jax.data.grouping import BatchOrder
 from maskformer_jax.data.images import decode_image, read_bytes

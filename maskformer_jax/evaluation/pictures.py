@@ -12,8 +12,8 @@ from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.data.transforms import resize_image
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.result import list_instances, list_segments
-from maskformer_jax.visualize import comparison, side_by_side
-from maskformer_jax.visualize_segments import instance_overlay, panoptic_comparison
+from maskformer_jax.pictures.labels import comparison, side_by_side
+from maskformer_jax.pictures.segments import instance_overlay, panoptic_comparison
 
 _SURE = 0.5  # score of an instance that is drawn
 

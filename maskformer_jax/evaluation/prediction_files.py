@@ -15,7 +15,7 @@ from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.instances import encode_masks
 from maskformer_jax.evaluation.pictures import compare
 from maskformer_jax.evaluation.result import list_instances, list_segments
-from maskformer_jax.image_files import encode_image
+from maskformer_jax.pictures.files import encode_image
 
 _SMALLEST_SCORE = 1e-4  # of an instance that is worth a line
 

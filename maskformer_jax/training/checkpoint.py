@@ -18,8 +18,8 @@ from absl import logging
 from orbax.checkpoint import checkpoint_managers
 
 from maskformer_jax.atomic_write import write_atomically
-from maskformer_jax.checkpoint_digests import find_damage, write_digests
-from maskformer_jax.checkpoint_io import (
+from maskformer_jax.checkpoints.digests import find_damage, write_digests
+from maskformer_jax.checkpoints.own import (
     CHECKPOINTS,
     CONFIG_FILE,
     checkpoint_steps,
@@ -27,7 +27,7 @@ from maskformer_jax.checkpoint_io import (
     restore_item,
 )
 from maskformer_jax.config import Config
-from maskformer_jax.config_io import to_json
+from maskformer_jax.config.io import to_json
 from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.errors import UserError
 from maskformer_jax.training.state import TrainState, model_variables

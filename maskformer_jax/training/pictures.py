@@ -10,7 +10,7 @@ from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.pictures import compare
-from maskformer_jax.image_files import encode_image
+from maskformer_jax.pictures.files import encode_image
 from maskformer_jax.training.metrics_log import MetricsLog
 
 PICTURES_PER_EVALUATION = 4

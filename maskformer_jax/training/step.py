@@ -10,8 +10,8 @@ from jax import numpy as jnp
 from jax.sharding import Mesh
 
 from maskformer_jax.config import Config
-from maskformer_jax.criterion import compute_losses
-from maskformer_jax.denominators import Denominators, count_denominators
+from maskformer_jax.criterion.denominators import Denominators, count_denominators
+from maskformer_jax.criterion.total import compute_losses
 from maskformer_jax.errors import UserError
 from maskformer_jax.training.mesh import batch_sharding, replicated
 from maskformer_jax.training.schedule import make_schedule

@@ -10,11 +10,11 @@ import pytest
 from safetensors.numpy import save_file
 from torch_format import write_torch
 
+from maskformer_jax.checkpoints.any_format import read_variables
 from maskformer_jax.config import ModelConfig
 from maskformer_jax.convert.official import from_variables
 from maskformer_jax.errors import UserError
 from maskformer_jax.models.build import build_model
-from maskformer_jax.variables_io import read_variables
 
 KINDS = ["model.pkl", "zip.pth", "plain.pth", "model.safetensors", "model.npz"]
 

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from maskformer_jax.__main__ import main
-from maskformer_jax.checkpoint_export import write_huggingface, write_workdir
+from maskformer_jax.checkpoints.export import write_huggingface, write_workdir
 from maskformer_jax.config import Config, ModelConfig, ResNetConfig, SwinConfig
 from maskformer_jax.convert.huggingface_config import read_config
 from maskformer_jax.convert.official import from_variables

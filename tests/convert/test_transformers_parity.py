@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.checkpoint_export import write_huggingface
+from maskformer_jax.checkpoints.export import write_huggingface
 from maskformer_jax.pretrained import load_pretrained
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is to be downloaded

@@ -9,8 +9,8 @@ from maskformer_jax.evaluation.charts import class_chart, confusion_chart
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.instances import thing_instances
 from maskformer_jax.evaluation.pictures import compare
+from maskformer_jax.pictures.segments import segment_shades
 from maskformer_jax.postprocess import Instances, PanopticSegmentation
-from maskformer_jax.visualize_segments import segment_shades
 
 CATEGORIES = (
     Category(name="cat", color=(220, 40, 40), is_thing=True),

@@ -8,10 +8,10 @@ import pytest
 from golden_cases import for_cases
 
 from maskformer_jax.config import LossConfig
-from maskformer_jax.costs import compute_costs, weighted_cost
-from maskformer_jax.criterion import compute_losses
-from maskformer_jax.ground_truth import make_ground_truth, masks_at_size
-from maskformer_jax.matching import match
+from maskformer_jax.criterion.ground_truth import make_ground_truth, masks_at_size
+from maskformer_jax.criterion.total import compute_losses
+from maskformer_jax.matching.costs import compute_costs, weighted_cost
+from maskformer_jax.matching.match import match
 from maskformer_jax.types import Batch, Predictions
 
 pytestmark = for_cases("maskformer_R50")  # the others' logits are not kept whole

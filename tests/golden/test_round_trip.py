@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.checkpoint_export import write_published
-from maskformer_jax.config_io import load_config
+from maskformer_jax.checkpoints.export import write_published
+from maskformer_jax.config.io import load_config
 from maskformer_jax.convert.official import from_variables, to_variables
 from maskformer_jax.convert.readers import read_tensors
 from maskformer_jax.pretrained import create_model

@@ -16,10 +16,10 @@ from jax import numpy as jnp
 
 from maskformer_jax.config import Config, LossConfig
 from maskformer_jax.convert.official import from_variables
-from maskformer_jax.costs import compute_costs, weighted_cost
-from maskformer_jax.criterion import compute_losses
-from maskformer_jax.ground_truth import make_ground_truth, masks_at_size
-from maskformer_jax.matching import match
+from maskformer_jax.criterion.ground_truth import make_ground_truth, masks_at_size
+from maskformer_jax.criterion.total import compute_losses
+from maskformer_jax.matching.costs import compute_costs, weighted_cost
+from maskformer_jax.matching.match import match
 from maskformer_jax.training.optimizer import make_optimizer
 from maskformer_jax.training.step import make_loss_function
 from maskformer_jax.types import Batch, Predictions

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from toy_state import placed, toy_state
 
-from maskformer_jax.checkpoint_digests import find_damage
+from maskformer_jax.checkpoints.digests import find_damage
 from maskformer_jax.config import Config
 from maskformer_jax.errors import UserError
 from maskformer_jax.training.checkpoint import Checkpoints

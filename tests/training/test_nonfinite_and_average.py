@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy_training import Toy
 
-from maskformer_jax.checkpoint_io import restore_model_variables
+from maskformer_jax.checkpoints.own import restore_model_variables
 from maskformer_jax.config import Config, OptimConfig
 from maskformer_jax.errors import UserError
 from maskformer_jax.training.checkpoint import Checkpoints

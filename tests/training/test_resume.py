@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from maskformer_jax.config import Config
-from maskformer_jax.config_io import to_json
+from maskformer_jax.config.io import to_json
 from maskformer_jax.training.checkpoint import Checkpoints
 from maskformer_jax.training.loop import Training, train
 from maskformer_jax.training.metrics_log import MetricsLog, read_metrics
@@ -22,7 +22,7 @@ from maskformer_jax.training.state import TrainState
 RUN = """
 import sys
 from pathlib import Path
-from maskformer_jax.config_io import from_json
+from maskformer_jax.config.io import from_json
 from maskformer_jax.training.loop import train
 if __name__ == "__main__":
     train(from_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))

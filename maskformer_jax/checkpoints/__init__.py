@@ -1,0 +1,1 @@
+"""Checkpoints of our own runs, and one way to read any kind."""
