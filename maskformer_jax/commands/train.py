@@ -33,16 +33,11 @@ def run(argv: Sequence[str]) -> None:
     arguments, overrides = parser.read(argv)
     config = read_config(arguments.config, overrides)
 
-    from maskformer_jax.training.loop import Training, train
-
     if arguments.report_cost:
-        from maskformer_jax.training.cost_report import (
-            abstract_batch,
-            describe_cost,
-            measure_step,
-        )
+        from maskformer_jax.training.cost_report import report_cost
 
-        training = Training(config)
-        step = training.step.lower(training.template, abstract_batch(config))
-        print(describe_cost(measure_step(step.compile())), flush=True)
+        report_cost(config)
+
+    from maskformer_jax.training.loop import train
+
     train(config, arguments.workdir)

@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, Size
+from maskformer_jax.config.check import VARYING_MAPPERS
+from maskformer_jax.data.grouping import padded_sizes
+from maskformer_jax.training.loop import Training
 from maskformer_jax.types import Batch
 
 MIB = 2**20
@@ -49,10 +52,25 @@ def describe_cost(cost: StepCost) -> str:
     )
 
 
-def abstract_batch(config: Config, *, overlapping: bool = False) -> Batch:
-    """The shapes of a global batch whose images have the size of the crop."""
+def report_cost(config: Config) -> None:
+    """Compile the step of a recipe and print what it will need. Nothing is read or written.
+
+    Raises:
+        UserError: the config does not fit the devices.
+    """
+    training = Training(config)
+    step = training.step.lower(training.template, abstract_batch(config))
+    print(describe_cost(measure_step(step.compile())), flush=True)
+
+
+def abstract_batch(config: Config) -> Batch:
+    """The shapes of a global batch; where batches come in several sizes, of the largest."""
     images, slots = config.train.batch_size, config.data.num_segments
-    height, width = config.data.augment.crop_size
+    sizes: tuple[Size, ...] = (config.data.augment.crop_size,)
+    if config.data.mapper in VARYING_MAPPERS:
+        sizes = padded_sizes(config.data.augment)
+    height, width = max(sizes, key=lambda size: size[0] * size[1])
+    overlapping = config.data.mapper == "instance"
 
     def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype)

@@ -30,9 +30,17 @@ def test_figures_of_a_step() -> None:
     assert cost.temporary > logits
     assert cost.flops is not None
     assert cost.flops > 2 * logits / 4 * 8
-    packed = abstract_batch(config, overlapping=True)
-    assert packed.segment_map is None
-    assert packed.masks.shape == (4, 4, 32, 4)
+
+
+def test_batches_of_several_sizes_count_with_the_largest() -> None:
+    config = Config()
+    config.train.batch_size, config.data.num_segments = 4, 3
+    config.data.mapper = "instance"
+    config.data.augment.buckets = ((64, 96), (96, 100), (100, 64))
+    batch = abstract_batch(config)
+    assert batch.image.shape == (4, 96, 100, 3)
+    assert batch.segment_map is None
+    assert batch.masks.shape == (4, 3, 96, 13)
 
 
 def test_what_a_backend_does_not_tell_is_said() -> None:
