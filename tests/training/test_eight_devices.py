@@ -17,6 +17,9 @@ from maskformer_jax.training.state import TrainState
 
 pytestmark = pytest.mark.slow
 EIGHT = jax.device_count() >= 8
+# So low that rounding does not grow from step to step: at 1e-3 a mere change of the order of the
+# images, on one device, changes the gradient of the fifth step by a thousandth.
+LEARNING_RATE = 1e-5
 MESHES = [MeshConfig(data=8), MeshConfig(data=4, fsdp=2), MeshConfig(data=1, fsdp=8)]
 
 
@@ -56,12 +59,9 @@ def check_sharding(state: TrainState, parts: int) -> None:
     assert split > 10
 
 
-def assert_close(left: Any, right: Any, *, rtol: float) -> None:
-    """Differences relative to the largest value of the whole tree, or of the value itself."""
-    left, right = jax.tree.leaves(left), jax.tree.leaves(right)
-    scale = max(np.abs(array).max() for array in right)
-    for one, other in zip(left, right, strict=True):
-        np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol * scale)
+def assert_close(left: Any, right: Any, *, atol: float) -> None:
+    for one, other in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        np.testing.assert_allclose(one, other, rtol=5e-6, atol=atol)
 
 
 @pytest.mark.skipif(not EIGHT, reason="needs 8 devices; the test above starts it with them")
@@ -76,6 +76,7 @@ def test_five_updates(tiny_config: Config, backbone: str) -> None:
         tiny_config.model.backbone = SwinConfig(
             embed_dim=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 4), window=3
         )
+    tiny_config.optim.learning_rate = LEARNING_RATE
     # Adam divides by the size of the gradient: what is rounding there must not become a step.
     tiny_config.optim.eps = 1e-3
     metrics, moments, state = five_updates(tiny_config, MeshConfig(data=1))
@@ -83,6 +84,9 @@ def test_five_updates(tiny_config: Config, backbone: str) -> None:
         other_metrics, other_moments, other_state = five_updates(tiny_config, mesh)
         assert set(other_metrics) == set(metrics)
         for name, value in metrics.items():
-            np.testing.assert_allclose(other_metrics[name], value, rtol=5e-6, err_msg=name)
-        assert_close(other_moments, moments, rtol=5e-6)
-        assert_close(other_state.params, state.params, rtol=5e-6)
+            rtol = 5e-5 if name == "grad_norm" else 5e-6
+            np.testing.assert_allclose(other_metrics[name], value, rtol=rtol, err_msg=name)
+        largest = max(np.abs(array).max() for array in jax.tree.leaves(moments))
+        assert_close(other_moments, moments, atol=5e-6 * largest)
+        # A hundredth of the way that a parameter can have gone, the learning rate in each step.
+        assert_close(other_state.params, state.params, atol=0.01 * 5 * LEARNING_RATE)
