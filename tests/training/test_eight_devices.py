@@ -88,5 +88,5 @@ def test_five_updates(tiny_config: Config, backbone: str) -> None:
             np.testing.assert_allclose(other_metrics[name], value, rtol=rtol, err_msg=name)
         largest = max(np.abs(array).max() for array in jax.tree.leaves(moments))
         assert_close(other_moments, moments, atol=5e-6 * largest)
-        # A hundredth of the way that a parameter can have gone, the learning rate in each step.
-        assert_close(other_state.params, state.params, atol=0.01 * 5 * LEARNING_RATE)
+        # A fiftieth of the way that a parameter can have gone, the learning rate in each step.
+        assert_close(other_state.params, state.params, atol=0.02 * 5 * LEARNING_RATE)
