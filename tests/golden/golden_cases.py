@@ -25,6 +25,7 @@ class Bounds:
     loss: float = 2e-5  # relative
     gradient: float = 1e-2  # relative, the worst tensor
     gradient_median: float = 2e-3
+    stepped_loss: float = 3e-3  # relative, after two updates
 
 
 DEEP = Bounds(
@@ -41,6 +42,7 @@ DEEP = Bounds(
     loss=5e-5,
     gradient=2e-2,
     gradient_median=1e-3,
+    stepped_loss=1e-3,
 )
 
 
@@ -113,3 +115,4 @@ WITH_CLASSES = names_of(heads=("mask_classification",))
 WITH_QUERIES = names_of(heads=("mask_classification", "per_pixel_plus"))
 PER_PIXEL = names_of(heads=("per_pixel", "per_pixel_plus"))
 PANOPTIC = tuple(case.name for case in CASES if case.panoptic)
+SEMANTIC = tuple(name for name in WITH_CLASSES if name not in PANOPTIC)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_cases import PANOPTIC, WITH_CLASSES, WITH_QUERIES, Case, for_cases
+from golden_cases import PANOPTIC, SEMANTIC, WITH_CLASSES, WITH_QUERIES, Case, for_cases
 
 from maskformer_jax.categories import Category
 from maskformer_jax.config import Config, EvalConfig, TTAConfig
@@ -24,6 +24,7 @@ from maskformer_jax.postprocess import (
     panoptic_inference,
     per_pixel_inference,
     semantic_inference,
+    semantic_labels,
 )
 from maskformer_jax.resize import pad_bottom_right, padded_size
 from maskformer_jax.types import Predictions
@@ -192,20 +193,39 @@ def test_semantic_inference(forward, case, golden, name):
     assert (golden[f"{name}/sem_seg_gap"][differs] < 1e-3).all()
 
 
+@for_cases(*SEMANTIC)
+def test_semantic_inference_after_the_resize(forward, case, golden):
+    predictions, image_size = forward["A"].predictions, golden["A/image"].shape[:2]
+    expected = golden["A/before/sem_seg_argmax"]
+    labels = semantic_labels(
+        jnp.asarray(predictions.class_logits[-1, 0]),
+        jnp.asarray(predictions.mask_logits[-1, 0]),
+        padded_size=padded_size(image_size, case.size_divisibility),
+        image_size=image_size,
+        output_size=expected.shape,
+        resize_before_inference=True,
+    )
+    differs = np.asarray(labels) != expected
+    assert differs.sum() <= 3
+    assert (golden["A/before/sem_seg_gap"][differs] < 1e-3).all()
+    assert (expected != golden["A/sem_seg_argmax"]).any()  # of use as a test
+
+
+@pytest.mark.parametrize("name", ["A", "B"])
 @for_cases(*PANOPTIC)
-def test_panoptic_inference(forward, case, golden):
-    predictions = forward["A"].predictions
-    expected = golden["A/panoptic/0/seg"]
+def test_panoptic_inference(forward, case, golden, name):
+    predictions = forward[name].predictions
+    expected = golden[f"{name}/panoptic/0/seg"]
     infer = jax.jit(
         functools.partial(
             panoptic_inference,
             is_thing=np.arange(133) < 80,
-            padded_size=golden["A/image"].shape[:2],
-            image_size=golden["A/image"].shape[:2],
+            padded_size=golden[f"{name}/image"].shape[:2],
+            image_size=golden[f"{name}/image"].shape[:2],
             output_size=expected.shape,
         )
     )
-    for i, (score, overlap) in enumerate(golden["A/panoptic/thresholds"]):
+    for i, (score, overlap) in enumerate(golden[f"{name}/panoptic/thresholds"]):
         found = infer(
             jnp.asarray(predictions.class_logits[-1, 0]),
             jnp.asarray(predictions.mask_logits[-1, 0]),
@@ -213,18 +233,13 @@ def test_panoptic_inference(forward, case, golden):
             overlap_threshold=jnp.float32(overlap),
         )
         table = np.stack([found.is_thing, found.label], axis=1)[np.asarray(found.valid)]
-        np.testing.assert_array_equal(table, golden[f"A/panoptic/{i}/segments"][:, 1:])
-        assert (np.asarray(found.id_map) != golden[f"A/panoptic/{i}/seg"]).sum() <= 3
+        np.testing.assert_array_equal(table, golden[f"{name}/panoptic/{i}/segments"][:, 1:])
+        assert (np.asarray(found.id_map) != golden[f"{name}/panoptic/{i}/seg"]).sum() <= 3
 
 
 @pytest.mark.slow  # compiles the network for two more sizes
 @for_cases("maskformer_R50", "per_pixel_baseline_R50")
 def test_augmented_inference(model, case, variables, golden):
-    expected, path = golden, HERE.parents[2] / "shared/golden/ade20k-150" / f"{case.name}.npz"
-    if "A/tta/sem_seg_argmax" not in golden:
-        if not path.exists():
-            pytest.skip(f"needs {path}")
-        expected = np.load(path)
     config = Config(eval=EvalConfig(batch_size=1))
     config.model.size_divisibility = case.size_divisibility
     config.eval.tta = TTAConfig(enabled=True, short_edges=(48, 96, 112), max_size=140)
@@ -232,12 +247,12 @@ def test_augmented_inference(model, case, variables, golden):
     evaluator = Evaluator(model, config, categories=categories)
     with jax.default_matmul_precision("highest"):
         outputs = evaluator.predict(variables, EvalGroup([], golden["A/image"][None], (120, 150)))
-    labels = expected["A/tta/sem_seg_argmax"]
-    assert (labels != expected["A/sem_seg_argmax"]).mean() > 0.01  # of use as a test
+    labels = golden["A/tta/sem_seg_argmax"]
+    assert (labels != golden["A/sem_seg_argmax"]).mean() > 0.01  # of use as a test
     for ours, key in ((outputs.semantic, "A"), (outputs.semantic_tta, "A/tta")):
-        differs = ours[0] != expected[f"{key}/sem_seg_argmax"]
+        differs = ours[0] != golden[f"{key}/sem_seg_argmax"]
         assert differs.sum() <= 3
-        assert (expected[f"{key}/sem_seg_gap"][differs] < 1e-3).all()
+        assert (golden[f"{key}/sem_seg_gap"][differs] < 1e-3).all()
 
 
 @for_cases("maskformer_R50", "maskformer_swin_tiny", "maskformer_panoptic_R50")
