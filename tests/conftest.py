@@ -24,9 +24,19 @@ for flag, value in FLAGS.items():
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{flag}={value}".strip()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares compiled functions goes to the same worker: a golden model, else a file."""
     for item in items:
-        case = getattr(item, "callspec", None) and item.callspec.params.get("case")
-        group = getattr(case, "name", None) or item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(golden_case(item) or item.path.stem))
+    # pytest sorts by the index of a parameter, which is another model in every test.
+    places = [i for i, item in enumerate(items) if golden_case(item)]
+    by_case = sorted((items[i] for i in places), key=lambda item: (golden_case(item), item.path))
+    for place, item in zip(places, by_case, strict=True):
+        items[place] = item
+
+
+def golden_case(item: pytest.Item) -> str:
+    """The model of golden numbers that a test is about; empty for other tests."""
+    case = getattr(item, "callspec", None) and item.callspec.params.get("case")
+    return getattr(case, "name", "")

@@ -9,6 +9,7 @@ what the tests of R50 cover, and a key such as "B/pred_masks[::4]" says which pa
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,10 @@ class Golden(dict[str, np.ndarray]):
 
 
 @pytest.fixture(scope="session", params=CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> Case:
-    return request.param
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    yield request.param
+    # The compiled networks of eight models together take 10 GB.
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def find_segments(golden: dict[str, np.ndarray], b: int) -> tuple[np.ndarray, np
     return labels, labels[:, None, None] == label_map
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def config(case: Case, model_config: Any) -> Config:
     """The published recipe as far as it matters here, Swin's without warm-up."""
     config = Config(model=model_config)
@@ -74,7 +74,7 @@ def config(case: Case, model_config: Any) -> Config:
     return config
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def differentiate(model: Any, config: Config, golden_meta: dict) -> Callable:
     """Function of (params, constants, batch) to ((total, (terms, predictions)), gradient)."""
 
@@ -98,7 +98,7 @@ def differentiate(model: Any, config: Config, golden_meta: dict) -> Callable:
     return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first_result(differentiate: Callable, variables: dict, golden: dict) -> tuple:
     return differentiate(variables["params"], variables.get("constants", {}), make_batch(golden))
 
