@@ -1,4 +1,4 @@
-"""Computes the sizes and costs in maskformer_jax/zoo/records.json again; the rest of it stays.
+"""Computes the sizes and costs in maskformer_jax/zoo/model_zoo.json again; the rest of it stays.
 
     python -m tools.measure_models
 

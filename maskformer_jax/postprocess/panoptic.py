@@ -88,7 +88,7 @@ def panoptic_inference(
     label = jnp.where(kept, label, 0)
     thing = jnp.asarray(is_thing)[label]
     # The query that a segment is named after: of a stuff class the first that was accepted.
-    same = accepted & (label[:, None] == label) & ~thing
+    same = accepted & (label[:, None] == label)
     first = jnp.where(thing, jnp.arange(num_queries), same.argmax(axis=1))
     founds = accepted & (first == jnp.arange(num_queries))
     ids = jnp.where(accepted, jnp.cumsum(founds)[first], 0).astype(jnp.int32)
