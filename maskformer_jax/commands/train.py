@@ -33,11 +33,12 @@ def run(argv: Sequence[str]) -> None:
     arguments, overrides = parser.read(argv)
     config = read_config(arguments.config, overrides)
 
-    if arguments.report_cost:
-        from maskformer_jax.training.cost_report import report_cost
-
-        report_cost(config)
-
     from maskformer_jax.training.loop import train
 
-    train(config, arguments.workdir)
+    if not arguments.report_cost:
+        train(config, arguments.workdir)
+        return
+
+    from maskformer_jax.training.cost_report import report_cost
+
+    train(config, arguments.workdir, before=report_cost)

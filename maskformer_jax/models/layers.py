@@ -73,13 +73,25 @@ def _convolve_points(
 def rematerialise(function: Callable[..., Any], *, on: bool) -> Callable[..., Any]:
     """Keep a part's inputs alone for the way back, where its inner values are computed again.
 
-    XLA's CPU backend merges the second computation with the first, so that nothing is saved there.
+    The program must be compiled with `remat_compiler_options`.
 
     Args:
         function: of a module, whose submodules it may make, and arrays.
         on: False leaves the function as it is.
     """
     return nn.remat(function) if on else function
+
+
+def remat_compiler_options(platform: str) -> dict[str, str] | None:
+    """What keeps XLA from merging the second computation of a part with the first.
+
+    `jax.checkpoint` puts barriers between the two. The CPU compiler takes these out before it
+    looks for equal computations, so that nothing would be saved; others leave them in.
+
+    Args:
+        platform: of the devices, such as "cpu".
+    """
+    return {"xla_disable_hlo_passes": "cse_barrier_expander"} if platform == "cpu" else None
 
 
 def layer_norm(name: str) -> nn.LayerNorm:

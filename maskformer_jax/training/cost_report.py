@@ -8,6 +8,7 @@ import numpy as np
 from maskformer_jax.config import Config, Size
 from maskformer_jax.config.check import VARYING_MAPPERS
 from maskformer_jax.data.grouping import padded_sizes
+from maskformer_jax.distributed import is_primary
 from maskformer_jax.training.loop import Training
 from maskformer_jax.types import Batch
 
@@ -52,15 +53,12 @@ def describe_cost(cost: StepCost) -> str:
     )
 
 
-def report_cost(config: Config) -> None:
-    """Compile the step of a recipe and print what it will need. Nothing is read or written.
-
-    Raises:
-        UserError: the config does not fit the devices.
-    """
-    training = Training(config)
-    step = training.step.lower(training.template, abstract_batch(config))
-    print(describe_cost(measure_step(step.compile())), flush=True)
+def report_cost(training: Training) -> None:
+    """Compile the step of a run and print what it will need. Nothing is read or written."""
+    step = training.step.lower(training.template, abstract_batch(training.config))
+    cost = measure_step(step.compile())
+    if is_primary():
+        print(describe_cost(cost), flush=True)
 
 
 def abstract_batch(config: Config) -> Batch:

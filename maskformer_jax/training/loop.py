@@ -125,8 +125,15 @@ class Training:
         return merge_processes(metrics)
 
 
-def train(config: Config, workdir: Path) -> None:
+def train(
+    config: Config, workdir: Path, *, before: Callable[[Training], None] | None = None
+) -> None:
     """Trains, or goes on training, in `workdir`; see the module's docstring for the order.
+
+    Args:
+        config: the recipe.
+        workdir: for all that the run writes.
+        before: called with the run before anything of it is read or written, in every process.
 
     Raises:
         UserError: the data, a checkpoint or the config is wrong, or the loss is not finite.
@@ -136,6 +143,8 @@ def train(config: Config, workdir: Path) -> None:
         shared = replace(config, distributed=DistributedConfig())
         require_same(to_json(shared), what="config")
         training = Training(config)
+        if before is not None:
+            before(training)
         if is_primary():
             write_config(workdir, shared)
         with Checkpoints(

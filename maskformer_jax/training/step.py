@@ -13,6 +13,7 @@ from maskformer_jax.config import Config
 from maskformer_jax.criterion.denominators import Denominators, count_denominators
 from maskformer_jax.criterion.total import compute_losses
 from maskformer_jax.errors import UserError
+from maskformer_jax.models.layers import remat_compiler_options
 from maskformer_jax.training.mesh import batch_sharding, replicated
 from maskformer_jax.training.schedule import make_schedule
 from maskformer_jax.training.state import TrainState
@@ -147,6 +148,8 @@ def make_train_step(
             return state.step
         return state.step - state.opt_state.total_notfinite
 
+    platform = mesh.devices.flat[0].platform
+
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         dropout = jax.random.fold_in(jax.random.key(config.train.seed), state.step)
         (total, terms), grads = differentiate(state.params, state.constants, batch, dropout)
@@ -180,4 +183,5 @@ def make_train_step(
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
+        compiler_options=remat_compiler_options(platform) if config.model.remat else None,
     )

@@ -18,6 +18,7 @@ from maskformer_jax.config import (
     TransformerDecoderConfig,
 )
 from maskformer_jax.models.build import build_model
+from maskformer_jax.models.layers import remat_compiler_options
 from maskformer_jax.training.optimizer import make_optimizer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
@@ -80,13 +81,16 @@ def test_every_part_is_rematerialised(backbone: Any) -> None:
 def test_rematerialisation_changes_no_number(backbone: Any) -> None:
     plain, remat = tiny(backbone), tiny(backbone, remat=True)
     variables = jax.jit(plain.init)(jax.random.key(0), IMAGES)
+    options = remat_compiler_options("cpu")  # else the two programs may become the same
     ours, expected = (
-        jax.jit(differentiate(model, variables))(variables["params"]) for model in (remat, plain)
+        jax.jit(differentiate(model, variables), compiler_options=options)(variables["params"])
+        for model in (remat, plain)
     )
-    # The two programs are fused differently; what differs is rounding, of the scale of a tensor.
-    np.testing.assert_allclose(ours[0], expected[0], rtol=1e-5)
+    # The two programs are fused differently: 1.5e-6 of the size of a tensor was seen, as much as
+    # moving each parameter by one rounding does. Some biases have no gradient but rounding, 1e-9.
+    np.testing.assert_allclose(ours[0], expected[0], rtol=1e-6)
     jax.tree.map(
-        lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-3 * np.abs(y).max() + 1e-7),
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-5 * np.abs(y).max() + 1e-8),
         ours[1],
         expected[1],
     )

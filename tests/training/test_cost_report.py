@@ -1,10 +1,21 @@
 """The compiler's figures of a step, from shapes alone."""
 
-import jax
-import numpy as np
-from toy_training import Toy
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from toy_training import Toy, ToyModel
+
+from maskformer_jax.commands import train
 from maskformer_jax.config import Config
+from maskformer_jax.config.io import to_json
+from maskformer_jax.models.layers import rematerialise
+from maskformer_jax.training import loop
 from maskformer_jax.training.cost_report import (
     StepCost,
     abstract_batch,
@@ -48,3 +59,61 @@ def test_what_a_backend_does_not_tell_is_said() -> None:
     assert "state and batch   3.0 MiB" in text
     assert "temporary memory  not told by this backend" in text
     assert "2.5 GFLOP" in text
+
+
+class DeepToy(nn.Module):
+    """Four parts of four convolutions each before the toy."""
+
+    remat: bool
+
+    @nn.compact
+    def __call__(self, images: Any, image_valid: Any = None, *, train: bool = False) -> Any:
+        x = jnp.asarray(images, jnp.float32) / 255
+        for part in range(4):
+            run = rematerialise(partial(_run_part, name=f"part{part}"), on=self.remat)
+            x = run(self, x)
+        return ToyModel(name="toy")(x, image_valid, train=train)
+
+
+def _run_part(module: DeepToy, x: Any, *, name: str) -> Any:
+    del module  # that the layers belong to
+    for i in range(4):
+        x = jnp.tanh(nn.Conv(16, (3, 3), name=f"{name}_{i}")(x))
+    return x
+
+
+def test_rematerialisation_saves_memory_on_a_cpu() -> None:
+    """The compiler must not merge the second computation with the first."""
+    temporary = []
+    for remat in (False, True):
+        config = Config()
+        config.model.remat = remat
+        toy = Toy(config, model=DeepToy(remat))
+        temporary.append(measure_step(toy.step.lower(toy.template, toy.batch).compile()).temporary)
+    plain, saved = temporary
+    one = 4 * 32 * 32 * 16 * 4
+    assert plain - saved > 6 * one  # of the 16 values between convolutions
+
+
+def test_the_report_comes_before_the_run(
+    tiny_config: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class BeganError(Exception):
+        pass
+
+    def begin(*_: object) -> None:
+        raise BeganError
+
+    tiny_config.model.head = "per_pixel"  # compiles quickly
+    config, workdir = tmp_path / "config.json", tmp_path / "run"
+    config.write_text(to_json(tiny_config))
+    monkeypatch.setattr(loop, "write_config", begin)
+    with pytest.raises(BeganError):
+        train.run([f"--config={config}", f"--workdir={workdir}", "--report-cost"])
+    printed = capsys.readouterr().out
+    assert "one step on each device" in printed
+    assert "temporary memory  not told" not in printed
+    assert not workdir.exists()

@@ -50,7 +50,9 @@ def draw_batch(images: int = 4, *, seed: int = 0) -> Batch:
 class Toy:
     """The compiled step of a config, its first state and a batch of four."""
 
-    def __init__(self, config: Config, *, batch: Batch | None = None) -> None:
+    def __init__(
+        self, config: Config, *, batch: Batch | None = None, model: nn.Module | None = None
+    ) -> None:
         config.train.batch_size = 4 if batch is None else len(batch.image)
         config.model.size_divisibility = 0
         config.model.transformer_decoder.num_queries = QUERIES
@@ -58,7 +60,7 @@ class Toy:
             MeshConfig(data=max(config.mesh.data, 1)), batch_size=config.train.batch_size
         )
         self.batch = put_batch(draw_batch() if batch is None else batch, self.mesh)
-        model = ToyModel()
+        model = model or ToyModel()
         variables = model.init(jax.random.key(0), self.batch.image)
         optimizer = make_optimizer(config, variables["params"])
 
