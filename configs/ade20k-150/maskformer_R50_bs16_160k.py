@@ -14,6 +14,7 @@ from maskformer_jax.recipes import ade20k_150, use_backbone
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = ade20k_150()
     use_backbone(config, "R50")
     return config

@@ -15,6 +15,7 @@ from maskformer_jax.recipes import ade20k_full_847, use_backbone
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = ade20k_full_847()
     use_backbone(config, "R50")
     return config

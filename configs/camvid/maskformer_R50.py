@@ -20,6 +20,7 @@ from maskformer_jax.recipes import semantic_augment
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     return Config(
         model=ModelConfig(backbone=ResNetConfig(depth=50, stride_in_1x1=True)),
         data=DataConfig(

@@ -16,6 +16,7 @@ from maskformer_jax.config.io import load_config
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = load_config(Path(__file__).with_name("maskformer_R50.py"))
     config.model.backbone.freeze_at = 2
     config.model.pixel_decoder.conv_dim = 128

@@ -15,6 +15,7 @@ from maskformer_jax.recipes import cityscapes_19, use_backbone
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = cityscapes_19()
     use_backbone(config, "R101c")
     return config

@@ -15,6 +15,7 @@ from maskformer_jax.recipes import coco_panoptic, use_backbone
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = coco_panoptic()
     use_backbone(config, "R50")
     config.model.pixel_decoder.type = "transformer_fpn"

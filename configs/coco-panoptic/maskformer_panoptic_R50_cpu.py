@@ -18,6 +18,7 @@ from maskformer_jax.config.io import load_config
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = load_config(Path(__file__).with_name("maskformer_panoptic_R50_bs64_554k.py"))
     config.model.backbone.stride_in_1x1 = True
     config.model.backbone.freeze_at = 2

@@ -15,6 +15,7 @@ from maskformer_jax.recipes import coco_stuff_10k_171, use_backbone
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = coco_stuff_10k_171()
     use_backbone(config, "R50")
     return config

@@ -15,6 +15,7 @@ from maskformer_jax.recipes import coco_stuff_10k_171, use_backbone, use_per_pix
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = coco_stuff_10k_171()
     use_backbone(config, "R50")
     use_per_pixel_baseline(config)

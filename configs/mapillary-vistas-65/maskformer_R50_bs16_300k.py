@@ -18,6 +18,7 @@ from maskformer_jax.recipes import mapillary_vistas_65, use_backbone
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = mapillary_vistas_65()
     use_backbone(config, "R50")
     return config

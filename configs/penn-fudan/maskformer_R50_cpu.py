@@ -13,6 +13,7 @@ from maskformer_jax.config.io import load_config
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = load_config("coco-panoptic/maskformer_panoptic_R50_cpu")
     config.model.transformer_decoder.num_queries = 20
     config.data.dataset = "penn-fudan"

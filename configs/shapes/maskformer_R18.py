@@ -19,6 +19,7 @@ from maskformer_jax.config import (
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     return Config(
         model=ModelConfig(
             backbone=ResNetConfig(depth=18, width=32, norm="group_norm"),

@@ -1,13 +1,13 @@
 """Panoptic annotations: segment ids as colours, checks, and what follows from them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Int32, UInt8
-from pycocotools import mask as coco_mask
+from jaxtyping import Bool, Int32, UInt8
 
-from maskformer_jax.categories import DatasetInfo
+from maskformer_jax.categories import Category
 from maskformer_jax.data.example import Instance, PanopticLabels, PanopticSegment
+from maskformer_jax.data.run_lengths import bounding_box, encode_masks
 from maskformer_jax.errors import UserError
 
 _VOID = -1
@@ -80,24 +80,28 @@ def replace_ids(
     return np.repeat(found, np.diff(starts, append=flat.size)).reshape(id_map.shape)
 
 
-def to_instances(panoptic: PanopticLabels, info: DatasetInfo) -> tuple[Instance, ...]:
+def to_instances(panoptic: PanopticLabels, categories: Sequence[Category]) -> tuple[Instance, ...]:
     """The things of a panoptic annotation."""
-    things = [x for x in panoptic.segments if info.categories[x.label].is_thing]
-    instances = []
-    for segment in things:
-        mask = np.asfortranarray(panoptic.id_map == segment.segment_id)
-        rle = coco_mask.encode(mask.view(np.uint8))
-        box = coco_mask.toBbox(rle).tolist()
-        instances.append(
-            Instance(
-                label=segment.label,
-                is_crowd=segment.is_crowd,
-                area=float(segment.area),
-                bbox=(box[0], box[1], box[2], box[3]),
-                rle=dict(rle),
-            )
+    return tuple(
+        make_instance(
+            panoptic.id_map == segment.segment_id,
+            segment.label,
+            is_crowd=segment.is_crowd,
+            area=segment.area,
         )
-    return tuple(instances)
+        for segment in panoptic.segments
+        if categories[segment.label].is_thing
+    )
+
+
+def make_instance(
+    mask: Bool[np.ndarray, "h w"], label: int, *, is_crowd: bool, area: int
+) -> Instance:
+    """An instance with the box around its mask."""
+    [rle] = encode_masks(mask[None])
+    return Instance(
+        label=label, is_crowd=is_crowd, area=float(area), bbox=bounding_box(rle), rle=rle
+    )
 
 
 def draw_segments(

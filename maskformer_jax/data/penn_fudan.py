@@ -68,7 +68,7 @@ class PennFudanSource:
         id_map[people == 0] = _BACKGROUND_ID
         labels = dict.fromkeys(range(1, _BACKGROUND_ID), _PERSON) | {_BACKGROUND_ID: _BACKGROUND}
         panoptic = PanopticLabels(id_map, draw_segments(id_map, labels))
-        instances = to_instances(panoptic, self._info)
+        instances = to_instances(panoptic, self._info.categories)
         return Example(image_id, image, to_label_map(panoptic), panoptic, instances)
 
     def image_size(self, index: int) -> Size:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import DataConfig, Size
 from maskformer_jax.data.example import Example, Instance, PanopticLabels
 from maskformer_jax.data.geometry import Geometry, transform_image, transform_map
 from maskformer_jax.data.panoptic import to_instances
+from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.data.targets import (
     Targets,
     instance_targets,
@@ -86,7 +86,8 @@ def _transform_masks(instances: Sequence[Instance], geometry: Geometry, size: Si
     masks = np.zeros((len(instances), *size), np.uint8)
     height, width = geometry.size
     for mask, instance in zip(masks, instances, strict=True):
-        mask[:height, :width] = transform_map(coco_mask.decode(instance.rle), geometry)
+        original = decode_mask(instance.rle).view(np.uint8)
+        mask[:height, :width] = transform_map(original, geometry)
     return masks
 
 
@@ -103,7 +104,7 @@ def need_instances(example: Example, config: DataConfig, info: DatasetInfo) -> t
         UserError: it has neither.
     """
     if example.instances is None and example.panoptic is not None:
-        return to_instances(example.panoptic, info)
+        return to_instances(example.panoptic, info.categories)
     instances: tuple[Instance, ...] = need(example.instances, "instances", example, config)
     return instances
 

@@ -1,4 +1,4 @@
-"""TFDS data sets, read from ArrayRecord files without TensorFlow."""
+"""TFDS data sets, read from ArrayRecord or TFRecord files without TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from maskformer_jax.data.tfds_records import (
     COCO_PANOPTIC,
     OWN,
     OWN_LABELS,
+    SCENE_PARSE,
     CityscapesReader,
     CocoPanopticReader,
     OwnReader,
+    SceneParseReader,
 )
+from maskformer_jax.data.tfrecords import TfRecords
 from maskformer_jax.errors import UserError
 
 
@@ -48,7 +51,9 @@ class TfdsSource:
         return len(self._records)
 
     def __getitem__(self, index: int) -> Example:
-        return self._reader(self._records[index], f"{self._name} record {index}")
+        # What TFDS itself calls an example that has no name.
+        record = {**self._records[index], "tfds_id": f"{index:06d}"}
+        return self._reader(record, f"{self._name} record {index}")
 
     def image_size(self, index: int) -> Size:
         """(height, width) of an image, without decoding it."""
@@ -79,12 +84,12 @@ def _find_prepared(root: Path) -> Path:
 
 def _choose_reader(
     builder: Any, folder: Path, info: DatasetInfo
-) -> OwnReader | CocoPanopticReader | CityscapesReader:
+) -> OwnReader | CocoPanopticReader | CityscapesReader | SceneParseReader:
     file_format = builder.info.file_format
-    if file_format is not tfds.core.FileFormat.ARRAY_RECORD:
+    if file_format not in (tfds.core.FileFormat.ARRAY_RECORD, tfds.core.FileFormat.TFRECORD):
         raise UserError(
-            f"{folder} is stored as {file_format.value}, which has no random access; prepare it "
-            "with file_format='array_record'"
+            f"{folder} is stored as {file_format.value}, which cannot be read here; prepare it "
+            "with file_format='array_record' or 'tfrecord'"
         )
     features = set(builder.info.features)
     own_name = builder.name == info.name.replace("-", "_")
@@ -92,7 +97,8 @@ def _choose_reader(
         return OwnReader(info)
     # TFDS's own builders, by what they are called and what is in their records.
     if builder.name == "coco" and info.name == "coco-panoptic" and features >= set(COCO_PANOPTIC):
-        return CocoPanopticReader()
+        names = builder.info.features["panoptic_objects"]["label"].names
+        return CocoPanopticReader(names, info)
     if (
         builder.name == "cityscapes"
         and info.name == "cityscapes-19"
@@ -100,10 +106,13 @@ def _choose_reader(
     ):
         return CityscapesReader(info)
     if builder.name == "scene_parse150":
+        if info.name == "ade20k-panoptic" and features >= set(SCENE_PARSE):
+            return SceneParseReader(info)
         raise UserError(
             f"{folder}: scene_parse150 of TFDS holds the instance annotations of ADE20K, not the "
-            "label maps of its 150 classes; read the original folders (data.format=folder), or "
-            "make records of them with `python -m maskformer_jax prepare tfds`"
+            "label maps of its 150 classes. For instances set data.dataset=ade20k-panoptic and "
+            "data.mapper=instance; for the classes read the original folders (data.format=folder), "
+            "or make records of them with `python -m maskformer_jax prepare tfds`"
         )
     if not own_name:
         raise UserError(
@@ -125,7 +134,10 @@ def _open_records(builder: Any, split: str, folder: Path) -> Any:
     # Without the decoder of TFDS: ours gives the same pixels for every source.
     decoders = {name: tfds.decode.SkipDecoding() for name in images}
     try:
-        records = builder.as_data_source(split, decoders=decoders)
+        if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
+            records: Any = TfRecords(builder, split, decoders=decoders)
+        else:
+            records = builder.as_data_source(split, decoders=decoders)
     except (ValueError, KeyError) as error:
         splits = ", ".join(builder.info.splits)
         raise UserError(f"{folder}: there is no split '{split}'; it has {splits}") from error

@@ -13,7 +13,8 @@ from pycocotools.cocoeval import COCOeval
 from tabulate import tabulate
 
 from maskformer_jax.categories import Category
-from maskformer_jax.data.example import Instance, PanopticLabels
+from maskformer_jax.data.example import Instance
+from maskformer_jax.data.run_lengths import bounding_box, encode_masks
 from maskformer_jax.evaluation.text import format_percent, format_summary
 
 # The first six of COCOeval's twelve numbers.
@@ -124,32 +125,6 @@ class InstanceMetric:
         return coco
 
 
-def encode_masks(masks: Bool[np.ndarray, "n h w"]) -> list[dict[str, Any]]:
-    """COCO's compressed run lengths of each mask, {"size": [h, w], "counts": bytes}."""
-    if not len(masks):
-        return []
-    return coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))
-
-
-def thing_instances(
-    panoptic: PanopticLabels, categories: Sequence[Category]
-) -> tuple[Instance, ...]:
-    """The things of a panoptic annotation, where there is no instance annotation."""
-    segments = [segment for segment in panoptic.segments if categories[segment.label].is_thing]
-    ids = np.array([segment.segment_id for segment in segments], np.int32)
-    encoded = encode_masks(panoptic.id_map == ids[:, None, None])
-    return tuple(
-        Instance(
-            label=segment.label,
-            is_crowd=segment.is_crowd,
-            area=float(segment.area),
-            bbox=_bbox(rle),
-            rle=rle,
-        )
-        for segment, rle in zip(segments, encoded, strict=True)
-    )
-
-
 def format_instance_table(metric: InstanceMetric) -> str:
     """AP of each class of things and the summary as text, for people."""
     summary, per_class = metric._run()
@@ -170,11 +145,6 @@ def _annotation(rle: dict[str, Any], *, label: int, score: float) -> dict[str, A
         "segmentation": rle,
         "score": score,
         "area": float(coco_mask.area(rle)),
-        "bbox": list(_bbox(rle)),
+        "bbox": list(bounding_box(rle)),
         "iscrowd": 0,
     }
-
-
-def _bbox(rle: dict[str, Any]) -> tuple[float, float, float, float]:
-    left, top, width, height = coco_mask.toBbox(rle).tolist()
-    return left, top, width, height

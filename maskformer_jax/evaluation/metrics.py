@@ -6,15 +6,12 @@ from typing import TypeVar
 import numpy as np
 
 from maskformer_jax.categories import Category
+from maskformer_jax.data.panoptic import to_instances
 from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.charts import class_chart, confusion_chart
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.instances import (
-    InstanceMetric,
-    format_instance_table,
-    thing_instances,
-)
+from maskformer_jax.evaluation.instances import InstanceMetric, format_instance_table
 from maskformer_jax.evaluation.panoptic import PanopticMetric, format_panoptic_table
 from maskformer_jax.evaluation.semantic import SemanticMetric, format_semantic_table
 from maskformer_jax.evaluation.text import format_summary
@@ -70,7 +67,7 @@ class TaskMetrics:
             instances = example.instances
             if instances is None:
                 truth = self._need(example, example.panoptic, "instance annotation")
-                instances = thing_instances(truth, self.categories)
+                instances = to_instances(truth, self.categories)
             found_instances, valid = outputs.instances, outputs.instances.valid
             self.instances.add(
                 found_instances.masks[valid],

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
-from pycocotools import mask as coco_mask
 
 from maskformer_jax.categories import Category
-from maskformer_jax.data.example import Instance
 from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.data.transforms import resize_image
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.result import list_instances, list_segments
@@ -46,7 +45,7 @@ def compare(
         truth = [instance for instance in example.instances if not instance.is_crowd]
         pairs = (
             ([one.mask for one in sure], [one.label for one in sure]),
-            ([_decode(one) for one in truth], [one.label for one in truth]),
+            ([decode_mask(one.rle) for one in truth], [one.label for one in truth]),
         )
         panels = [
             instance_overlay(
@@ -60,8 +59,3 @@ def compare(
         ]
         return side_by_side(panels, ("prediction", "ground truth"))
     return None
-
-
-def _decode(instance: Instance) -> np.ndarray:
-    # In a list, because decoding a single one warns about NumPy 2.
-    return coco_mask.decode([instance.rle])[..., 0].astype(bool)

@@ -11,8 +11,8 @@ from jaxtyping import Integer, UInt8
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import Category
 from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.data.run_lengths import encode_masks
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.instances import encode_masks
 from maskformer_jax.evaluation.pictures import compare
 from maskformer_jax.evaluation.result import list_instances, list_segments
 from maskformer_jax.pictures.files import encode_image

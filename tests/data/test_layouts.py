@@ -5,6 +5,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from data.example_equality import assert_equal
 from data.layouts import LAYOUTS, draw_scene, save
 
 from maskformer_jax.__main__ import main
@@ -14,6 +15,7 @@ from maskformer_jax.data.check import check_dataset
 from maskformer_jax.data.example import Example
 from maskformer_jax.data.pipeline import train_batches
 from maskformer_jax.data.registry import load_dataset_info
+from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.data.sources import open_source
 from maskformer_jax.data.tfds_builders.from_source import prepare_records
 
@@ -87,19 +89,6 @@ def test_copies_as_records_are_equal(make, name, tmp_path):
         assert records.encoded_image(index) == sources[val].encoded_image(index)
 
 
-def assert_equal(one: Example, other: Example) -> None:
-    assert one.image_id == other.image_id
-    np.testing.assert_array_equal(one.image, other.image)
-    assert (one.label_map is None) == (other.label_map is None)
-    if one.label_map is not None:
-        np.testing.assert_array_equal(one.label_map, other.label_map)
-    assert (one.panoptic is None) == (other.panoptic is None)
-    if one.panoptic is not None:
-        np.testing.assert_array_equal(one.panoptic.id_map, other.panoptic.id_map)
-        assert one.panoptic.segments == other.panoptic.segments
-    assert one.instances == other.instances
-
-
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_batches(make, name):
     config = make(name)
@@ -151,8 +140,6 @@ def test_cityscapes_segments(make):
 
 
 def test_coco_masks_of_every_kind(make):
-    from pycocotools import mask as coco_mask
-
     example = read_all(make("coco-instances"), "train2017")[0]
     polygon, middle, left, crowd = example.instances
     assert [x.label for x in example.instances] == [0, 79, 16, 0]
@@ -160,10 +147,10 @@ def test_coco_masks_of_every_kind(make):
     assert (polygon.area, polygon.bbox) == (12.5, (0, 0.5, 16, 12))
     expected = np.zeros((24, 32), np.uint8)
     expected[:12, :16] = 1
-    np.testing.assert_array_equal(coco_mask.decode(polygon.rle), expected)
+    np.testing.assert_array_equal(decode_mask(polygon.rle), expected)
     expected[:] = 0
     expected[6:18, 8:24] = 1
-    np.testing.assert_array_equal(coco_mask.decode(middle.rle), expected)
+    np.testing.assert_array_equal(decode_mask(middle.rle), expected)
     for one in (left, crowd):
         blocks = draw_scene(0).blocks
-        np.testing.assert_array_equal(coco_mask.decode(one.rle), blocks % 2 == 0)
+        np.testing.assert_array_equal(decode_mask(one.rle), blocks % 2 == 0)

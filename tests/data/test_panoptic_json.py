@@ -69,7 +69,7 @@ def test_crowd_is_void_in_the_label_map(tmp_path):
 
 def test_things_as_instances(root):
     example = open_coco(root)[0]
-    things = to_instances(example.panoptic, COCO)
+    things = to_instances(example.panoptic, COCO.categories)
     assert [(x.label, x.is_crowd) for x in things] == [(0, False), (0, False)]
     assert things[1].bbox == (10, 0, 22, 12)  # the upper right block of 24 x 32
     assert things[1].area == 22 * 12

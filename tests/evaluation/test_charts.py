@@ -4,10 +4,10 @@ import numpy as np
 
 from maskformer_jax.categories import Category
 from maskformer_jax.data.example import PanopticLabels, PanopticSegment
+from maskformer_jax.data.panoptic import to_instances
 from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.evaluation.charts import class_chart, confusion_chart
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.instances import thing_instances
 from maskformer_jax.evaluation.pictures import compare
 from maskformer_jax.pictures.segments import segment_shades
 from maskformer_jax.postprocess import Instances, PanopticSegmentation
@@ -53,7 +53,7 @@ def example() -> EvalExample:
     )
     image = np.full((200, 300, 3), 128, np.uint8)
     labels = PanopticLabels(IDS, segments)
-    things = thing_instances(labels, CATEGORIES)
+    things = to_instances(labels, CATEGORIES)
     return EvalExample("a", image, (200, 300), (IDS == 3).astype(np.int32), labels, things)
 
 

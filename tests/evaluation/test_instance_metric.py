@@ -7,12 +7,9 @@ import pytest
 
 from maskformer_jax.categories import Category
 from maskformer_jax.data.example import Instance, PanopticLabels, PanopticSegment
-from maskformer_jax.evaluation.instances import (
-    InstanceMetric,
-    encode_masks,
-    format_instance_table,
-    thing_instances,
-)
+from maskformer_jax.data.panoptic import to_instances
+from maskformer_jax.data.run_lengths import encode_masks
+from maskformer_jax.evaluation.instances import InstanceMetric, format_instance_table
 
 CATEGORIES = (
     Category(name="cat", color=(1, 2, 3), is_thing=True),
@@ -94,7 +91,7 @@ def test_things_of_a_panoptic_annotation() -> None:
         PanopticSegment(5, 1, False, 600),
         PanopticSegment(7, 0, False, 400),
     )
-    dog, cat = thing_instances(PanopticLabels(id_map, segments), CATEGORIES)
+    dog, cat = to_instances(PanopticLabels(id_map, segments), CATEGORIES)
     assert (dog.label, dog.is_crowd, dog.area) == (2, True, 600.0)
     assert dog.bbox == (30.0, 5.0, 30.0, 20.0)
     assert cat.rle == encode_masks(box(0, 20)[None])[0]

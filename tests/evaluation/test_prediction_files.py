@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from maskformer_jax.categories import Category
 from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.prediction_files import PredictionFiles, coco_image_id, encode_ids
 from maskformer_jax.postprocess import Instances, PanopticSegmentation
@@ -62,7 +62,7 @@ def test_semantic_json(tmp_path: Path) -> None:
     records = read(tmp_path / "sem_seg_predictions.json")
     assert [record["category_id"] for record in records] == [17, 187]
     for label, record in enumerate(records):
-        np.testing.assert_array_equal(coco_mask.decode(record["segmentation"]), label == LABELS)
+        np.testing.assert_array_equal(decode_mask(record["segmentation"]), label == LABELS)
 
 
 def test_panoptic_and_instance_json(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_panoptic_and_instance_json(tmp_path: Path) -> None:
     np.testing.assert_array_equal(colors @ (1, 256, 65536), IDS)
     second, first = read(tmp_path / "instances.json")
     assert (first["score"], first["image_id"], first["category_id"]) == (0.25, 139, 17)
-    np.testing.assert_array_equal(coco_mask.decode(first["segmentation"]), IDS == 1)
-    np.testing.assert_array_equal(coco_mask.decode(second["segmentation"]), IDS == 0)
+    np.testing.assert_array_equal(decode_mask(first["segmentation"]), IDS == 1)
+    np.testing.assert_array_equal(decode_mask(second["segmentation"]), IDS == 0)
 
 
 def test_nothing_asked_for_is_nothing_written(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from maskformer_jax.recipes import coco_panoptic, use_backbone
 
 
 def get_config() -> Config:
+    """This recipe, a new object at each call."""
     config = coco_panoptic()
     use_backbone(config, "swin_large")
     config.model.transformer_decoder.enforce_input_proj = True

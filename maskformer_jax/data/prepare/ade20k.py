@@ -42,6 +42,7 @@ def prepare_ade20k_150(root: Path) -> None:
             folder = root / "annotations" / split
 
             def convert(path: Path, folder: Path = folder, split: str = split) -> None:
+                """Writes a label map with void and classes one lower, 255 and 0..149."""
                 stored = decode_label_map(read_bytes(path), name=str(path))
                 if stored.max(initial=0) > _NUM_CLASSES:
                     raise UserError(f"{path}: label {stored.max()} is outside 0..{_NUM_CLASSES}")
@@ -79,6 +80,7 @@ def prepare_ade20k_full(root: Path) -> None:
     with new_paths(*targets) as [image_dir, label_dir]:
 
         def convert(name: str) -> None:
+            """Writes an image and its label map, both shrunk where they are large."""
             stem = Path(name).name
             split = SPLITS[1] if stem.split("_")[1:2] == ["val"] else SPLITS[0]
             path = folder / maps[name]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32, Integer, UInt8
 
+from maskformer_jax.data.ade20k_instances import list_instances
 from maskformer_jax.data.folder import check_same_size
 from maskformer_jax.data.images import decode_image, decode_label_map, read_bytes
 from maskformer_jax.data.panoptic import encode_ids
@@ -20,8 +21,6 @@ from maskformer_jax.data.prepare.output import (
 from maskformer_jax.data.prepare.panoptic_files import describe_segment, to_json
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
-
-_INSTANCE_CLASSES = 100
 
 
 def prepare_ade20k_panoptic(root: Path) -> None:
@@ -44,6 +43,7 @@ def _prepare_split(root: Path, split: str, maps: Path, listing: Path) -> None:
     folder, instance_folder = root / "annotations" / split, root / "annotations_instance" / split
 
     def convert(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Writes the id map of an image and describes it as COCO's JSON files do."""
         labels = decode_label_map(read_bytes(path), name=str(path))
         instance_path = instance_folder / path.name
         instances = decode_image(read_bytes(instance_path), name=str(instance_path))
@@ -84,6 +84,7 @@ def join_annotations(
     segments: list[dict[str, Any]] = []
 
     def paste(mask: np.ndarray, label: int) -> None:
+        """Puts a new segment over those before."""
         segments.append(describe_segment(len(segments) + 1, label, mask))
         id_map[mask] = len(segments)
 
@@ -92,16 +93,6 @@ def join_annotations(
             raise UserError(f"{name}: label {value} is outside 0..{info.num_classes}")
         if value and not info.categories[value - 1].is_thing:
             paste(labels == value, value - 1)
-    things = [label for label, category in enumerate(info.categories) if category.is_thing]
-    number = instances[..., 1]
-    for instance in np.unique(number).tolist():
-        if instance == 0:
-            continue
-        mask = number == instance
-        classes = np.unique(instances[mask, 0]).tolist()
-        if len(classes) != 1 or not 1 <= classes[0] <= _INSTANCE_CLASSES:
-            raise UserError(
-                f"{name}: instance {instance} has the classes {classes}; it must have one of 1..100"
-            )
-        paste(mask, things[classes[0] - 1])
+    for label, mask in list_instances(instances, info, name=name):
+        paste(mask, label)
     return id_map, segments

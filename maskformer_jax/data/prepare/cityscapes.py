@@ -54,6 +54,7 @@ def _write_train_ids(folder: Path) -> None:
         table[category.category_id] = label
 
     def convert(path: Path) -> None:
+        """Writes the training labels beside a map of label ids, unless they are there."""
         target = path.with_name(path.name.replace(_IDS, _TRAIN_IDS))
         if not target.is_file():
             stored = decode_label_map(read_bytes(path), name=str(path))
@@ -66,6 +67,7 @@ def _write_panoptic(folder: Path, maps: Path, listing: Path) -> None:
     info = load_dataset_info("cityscapes-19")
 
     def convert(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Writes the id map of an image and describes it as COCO's JSON files do."""
         stored = decode_label_map(read_bytes(path), name=str(path))
         id_map, segments = split_instances(stored)
         image_id = path.name.removesuffix(_INSTANCES)

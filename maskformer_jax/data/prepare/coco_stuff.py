@@ -33,6 +33,7 @@ def prepare_coco_stuff_10k(root: Path) -> None:
         for split in _SPLITS:
 
             def convert(name: str, split: str = split) -> None:
+                """Writes an image and the label map that its MATLAB file holds."""
                 image_path, mat_path = root / f"images/{name}.jpg", root / f"annotations/{name}.mat"
                 labels = read_mat_labels(mat_path)
                 size = read_image_size(image_path, name=str(image_path))
