@@ -87,7 +87,8 @@ class ModelConfig:
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)  # RGB, 0..255
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     size_divisibility: int = 32  # images are padded to a multiple of it; 0: not at all
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    # float64 is for checking numbers: JAX_ENABLE_X64=1, and parameters and images of that type.
+    compute_dtype: Literal["float32", "bfloat16", "float64"] = "float32"
     remat: bool = False  # stages and layers compute their inner values again on the way back
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import LossConfig
 from maskformer_jax.losses import dice_from_sums, sigmoid_focal_loss
+from maskformer_jax.precision import widen
 from maskformer_jax.types import CostMatrices, Predictions
 
 
@@ -84,4 +85,4 @@ def weighted_cost(costs: CostMatrices, *, config: LossConfig) -> Float[Array, "b
 
 
 def _raise_precision(x: Array | np.ndarray) -> Array:
-    return jax.lax.stop_gradient(jnp.asarray(x).astype(jnp.promote_types(x.dtype, jnp.float32)))
+    return jax.lax.stop_gradient(widen(jnp.asarray(x)))

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
@@ -37,7 +38,13 @@ def build_model(config: ModelConfig, *, num_classes: int) -> MaskFormer | PerPix
     _require(
         config.size_divisibility >= 0, "model.size_divisibility", config.size_divisibility, ">= 0"
     )
-    dtype = jnp.bfloat16 if config.compute_dtype == "bfloat16" else jnp.float32
+    _require(
+        config.compute_dtype != "float64" or jax.dtypes.canonicalize_dtype("float64") == "float64",
+        "model.compute_dtype",
+        config.compute_dtype,
+        "float32 or bfloat16, or JAX started with JAX_ENABLE_X64=1",
+    )
+    dtype = jnp.dtype(config.compute_dtype)
     common: dict[str, Any] = {
         "backbone": build_backbone(config.backbone, dtype=dtype, remat=config.remat),
         "pixel_decoder": build_pixel_decoder(config.pixel_decoder, dtype=dtype, remat=config.remat),

@@ -5,6 +5,8 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from maskformer_jax.precision import widen
+
 
 class FrozenBatchNorm(nn.Module):
     """Scales and shifts by constants, kept in the collection "constants", never trained.
@@ -31,4 +33,4 @@ class FrozenBatchNorm(nn.Module):
         # detectron2's start value, with which an unloaded norm is the identity.
         variance = constant("running_var", 1.0 - self.epsilon)
         scale = weight / jnp.sqrt(variance + self.epsilon)
-        return (x.astype(jnp.float32) * scale + (bias - mean * scale)).astype(self.dtype)
+        return (widen(x) * scale + (bias - mean * scale)).astype(self.dtype)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
+from maskformer_jax.precision import widen
 from maskformer_jax.resize import pad_bottom_right, padded_size
 
 
@@ -24,9 +25,10 @@ def prepare_images(
         std: by which the difference is divided.
         size_divisibility: sides are padded to a multiple of it; 0: not at all.
     """
-    offset = np.asarray(mean, np.float32).reshape(1, 1, 1, 3)
-    scale = np.asarray(std, np.float32).reshape(1, 1, 1, 3)
-    x = (jnp.asarray(images, jnp.float32) - offset) / scale
+    x = widen(jnp.asarray(images))
+    offset = np.asarray(mean, x.dtype).reshape(1, 1, 1, 3)
+    scale = np.asarray(std, x.dtype).reshape(1, 1, 1, 3)
+    x = (x - offset) / scale
     if image_valid is not None:
         # After normalisation: padding has the mean colour, as in the published batches.
         x = jnp.where(jnp.asarray(image_valid)[..., None], x, jnp.zeros((), x.dtype))

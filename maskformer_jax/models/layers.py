@@ -23,7 +23,7 @@ def conv(
     dilation: int = 1,
     use_bias: bool = False,
     kernel_init: Initializer,
-    dtype: DTypeLike = jnp.float32,
+    dtype: DTypeLike | None = jnp.float32,
     name: str | None = None,
 ) -> nn.Conv:
     """Make a square convolution with the same explicit padding on all four sides.
@@ -95,8 +95,11 @@ def remat_compiler_options(platform: str) -> dict[str, str] | None:
 
 
 def layer_norm(name: str) -> nn.LayerNorm:
-    """Make a layer norm with a float32 result and the two-pass variance of the published model."""
-    return nn.LayerNorm(epsilon=NORM_EPSILON, dtype=jnp.float32, use_fast_variance=False, name=name)
+    """Make a layer norm with the two-pass variance of the published model.
+
+    The result has the dtype of the parameters, float32, or a wider one of the input.
+    """
+    return nn.LayerNorm(epsilon=NORM_EPSILON, dtype=None, use_fast_variance=False, name=name)
 
 
 def group_norm(name: str, *, dtype: DTypeLike = jnp.float32) -> nn.GroupNorm:
@@ -107,18 +110,21 @@ def group_norm(name: str, *, dtype: DTypeLike = jnp.float32) -> nn.GroupNorm:
 
 
 def head_dense(features: int, *, fan_in: int, name: str) -> nn.Dense:
-    """Make a float32 linear layer of a prediction head, with PyTorch's default start values."""
+    """Make a linear layer of a prediction head, with PyTorch's default start values.
+
+    It computes in the dtype of its parameters, float32, or a wider one of the input.
+    """
     return nn.Dense(
         features,
         kernel_init=linear_kernel,
         bias_init=linear_bias(fan_in),
-        dtype=jnp.float32,
+        dtype=None,
         name=name,
     )
 
 
 class MLP(nn.Module):
-    """Linear layers with ReLU between them, in float32.
+    """Linear layers with ReLU between them, in float32 as `head_dense`.
 
     Attributes:
         features: output width of each layer.

@@ -1,6 +1,5 @@
 """The paper's baselines, which classify each pixel by itself (paper section 4.1)."""
 
-import jax.numpy as jnp
 from flax import linen as nn
 
 from maskformer_jax.models.initializers import msra_fill
@@ -40,7 +39,7 @@ class PerPixelBaseline(PixelLevelModule, kw_only=True):
             1,
             use_bias=True,
             kernel_init=msra_fill,
-            dtype=jnp.float32,
+            dtype=None,
             name="predictor",
         )(decoded.mask_features)
         return Predictions(class_logits=None, mask_logits=logits.transpose(0, 3, 1, 2)[None])

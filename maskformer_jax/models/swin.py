@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.models.initializers import linear_bias, linear_kernel
 from maskformer_jax.models.layers import layer_norm, rematerialise
+from maskformer_jax.precision import wide_dtype, widen
 from maskformer_jax.resize import pad_bottom_right, padded_size
 from maskformer_jax.windows import relative_position_index, shift_regions
 
@@ -85,7 +86,10 @@ class WindowAttention(nn.Module):
         qkv = qkv.reshape(*x.shape[:-1], 3, self.num_heads, head_dim)
         q, k, v = (qkv[..., part, :, :] for part in range(3))
         logits = jnp.einsum(
-            "bnqmd,bnkmd->bnmqk", q * head_dim**-0.5, k, preferred_element_type=jnp.float32
+            "bnqmd,bnkmd->bnmqk",
+            q * head_dim**-0.5,
+            k,
+            preferred_element_type=wide_dtype(q.dtype),
         )
         logits = logits + self._relative_bias()
         if self.shift:
@@ -93,7 +97,7 @@ class WindowAttention(nn.Module):
             # The barrier keeps the compiler from writing the mask of all pairs into the program.
             region = lax.optimization_barrier(jnp.asarray(regions))
             apart = region[:, None, :, None] != region[:, None, None, :]
-            logits = logits + jnp.where(apart, jnp.float32(MASKED), jnp.float32(0))
+            logits = logits + jnp.where(apart, MASKED, 0.0).astype(logits.dtype)
         weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
         return jnp.einsum("bnmqk,bnkmd->bnqmd", weights, v).reshape(x.shape)
 
@@ -203,7 +207,7 @@ class Swin(nn.Module):
         ):
             if stage > 2:
                 x = PatchMerging(dtype=self.dtype, name=f"merge_res{stage}")(x)
-            x = x.astype(jnp.float32)
+            x = widen(x)
             blocks = [
                 SwinBlock(
                     num_heads,

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from maskformer_jax.models.layers import MLP, head_dense, layer_norm
 from maskformer_jax.models.position_encoding import encode_positions
 from maskformer_jax.models.transformer import TransformerDecoderLayer, TransformerStack
+from maskformer_jax.precision import wide_dtype
 from maskformer_jax.types import Predictions
 
 
@@ -62,7 +63,7 @@ class TransformerDecoder(TransformerStack, kw_only=True):
             "lbqc,bhwc->lbqhw",
             mask_embed.astype(mask_features.dtype),
             mask_features,
-            preferred_element_type=jnp.float32,
+            preferred_element_type=wide_dtype(mask_features.dtype),
         )
         return Predictions(class_logits=class_logits, mask_logits=mask_logits)
 
@@ -92,7 +93,7 @@ class TransformerDecoder(TransformerStack, kw_only=True):
         memory = context.reshape(batch, height * width, self.hidden_dim)
         position = encode_positions(height, width, dim=self.hidden_dim)
         memory_position = jnp.broadcast_to(position.reshape(1, *memory.shape[1:]), memory.shape)
-        x = jnp.zeros((batch, self.num_queries, self.hidden_dim), jnp.float32)
+        x = jnp.zeros((batch, self.num_queries, self.hidden_dim), query_embed.dtype)
         query_position = jnp.broadcast_to(query_embed[None], x.shape)
         outputs = []
         for layer in self._layers(TransformerDecoderLayer, self_attention=self.self_attention):

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 from maskformer_jax.models.layers import layer_norm
 from maskformer_jax.models.position_encoding import encode_positions
 from maskformer_jax.models.transformer import TransformerEncoderLayer, TransformerStack
+from maskformer_jax.precision import widen
 
 
 class TransformerEncoder(TransformerStack):
@@ -23,7 +24,7 @@ class TransformerEncoder(TransformerStack):
         """Project a map to the encoder's width and encode it."""
         batch, height, width, _ = feature.shape
         x = self._project(feature).reshape(batch, height * width, self.hidden_dim)
-        x = x.astype(jnp.float32)
+        x = widen(x)
         position = encode_positions(height, width, dim=self.hidden_dim)
         position = jnp.broadcast_to(position.reshape(1, *x.shape[1:]), x.shape)
         for layer in self._layers(TransformerEncoderLayer):

@@ -4,6 +4,7 @@ Tolerances: shared numbers' README, section 4 (the published code's own float32 
 to five).
 """
 
+import dataclasses
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +15,13 @@ import pytest
 from golden_cases import PER_PIXEL, WITH_CLASSES, Case, for_cases
 from jax import numpy as jnp
 
-from maskformer_jax.config import Config, LossConfig
+from maskformer_jax.config import Config, LossConfig, ModelConfig
 from maskformer_jax.convert.official import from_variables
 from maskformer_jax.criterion.ground_truth import make_ground_truth, masks_at_size
 from maskformer_jax.criterion.total import compute_losses
 from maskformer_jax.matching.costs import compute_costs, weighted_cost
 from maskformer_jax.matching.match import match
+from maskformer_jax.models.build import build_model
 from maskformer_jax.training.optimizer import make_optimizer
 from maskformer_jax.training.step import make_loss_function
 from maskformer_jax.types import Batch, Predictions
@@ -27,6 +29,7 @@ from maskformer_jax.types import Batch, Predictions
 SIZE = (64, 96)
 SLOTS = 8  # more than there are segments: empty slots must change nothing
 VOID = 255  # in the label maps of the fixture
+IN_FLOAT64 = "maskformer_R101c"  # the model whose updates are compared in float64, see there
 TERMS = ("loss_class", "loss_mask", "loss_dice")
 
 # Exactly zero in exact arithmetic, rounding noise here (README section 4, reading the update rows).
@@ -76,6 +79,10 @@ def config(case: Case, model_config: Any) -> Config:
 
 @pytest.fixture(scope="session")
 def differentiate(model: Any, config: Config, golden_meta: dict) -> Callable:
+    return make_differentiate(model, config, golden_meta["num_classes"])
+
+
+def make_differentiate(model: Any, config: Config, num_classes: int) -> Callable:
     """Function of (params, constants, batch) to ((total, (terms, predictions)), gradient)."""
 
     def loss(params: Any, constants: Any, batch: Batch) -> tuple:
@@ -90,7 +97,7 @@ def differentiate(model: Any, config: Config, golden_meta: dict) -> Callable:
             predictions,
             batch,
             config.loss,
-            num_classes=golden_meta["num_classes"],
+            num_classes=num_classes,
             size_divisibility=config.model.size_divisibility,
         )
         return total, (terms, predictions)
@@ -224,48 +231,98 @@ def test_gradients(first_result: tuple, case: Case, golden: dict, golden_meta: d
     assert np.median(errors) < bounds.gradient_median
 
 
-@for_cases(*WITH_CLASSES, *PER_PIXEL)
+@for_cases(*(name for name in (*WITH_CLASSES, *PER_PIXEL) if name != IN_FLOAT64))
 def test_two_optimizer_steps(
-    request: pytest.FixtureRequest,
     differentiate: Callable,
-    first_result: tuple,
     case: Case,
     config: Config,
     variables: dict,
     golden: dict,
     golden_meta: dict,
 ) -> None:
-    if case.name == "maskformer_R101c":
-        # Totals before and after the first update and the updates themselves agree.
-        reason = (
-            "the total loss after two updates differs by 0.7 %, wanted 0.1 %; not explained yet"
-        )
-        request.applymarker(pytest.mark.xfail(reason=reason))
     # With its warm-up, Swin's first learning rate is below what float32 resolves.
     kind = "optim_nowarmup" if "swin" in case.name else "optim"
-    names = golden_meta["parameters"]
-    batch = make_batch(golden)
+    check_two_steps(
+        differentiate,
+        config,
+        variables,
+        make_batch(golden),
+        golden,
+        golden_meta["parameters"],
+        kind=kind,
+        zero=zero_gradient(case),
+        rtol=(2e-5, 1e-4, case.bounds.stepped_loss),
+        share=0.04,
+    )
+
+
+@for_cases(IN_FLOAT64)
+def test_two_optimizer_steps_in_float64(
+    model_config: ModelConfig,
+    case: Case,
+    config: Config,
+    variables: dict,
+    golden: dict,
+    golden_meta: dict,
+) -> None:
+    """In float32 one activation of res4 lies so near 0 that its ReLU goes the other way.
+
+    The gradients of all layers before it are off by 0.4 % then, within their bounds, and the loss
+    after two updates by 0.7 %, beyond its own of 0.1 %.
+    """
+    num_classes = golden_meta["num_classes"]
+    with jax.enable_x64(True):
+        model = build_model(
+            dataclasses.replace(model_config, compute_dtype="float64"), num_classes=num_classes
+        )
+        wide = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), variables)
+        batch = make_batch(golden)
+        check_two_steps(
+            make_differentiate(model, config, num_classes),
+            config,
+            wide,
+            batch._replace(image=jnp.asarray(batch.image, jnp.float64)),
+            golden,
+            golden_meta["parameters"],
+            kind="optim",
+            zero=zero_gradient(case),
+            rtol=(1e-6, 1e-6, 1e-4),
+            share=1e-3,
+        )
+
+
+def check_two_steps(
+    differentiate: Callable,
+    config: Config,
+    variables: dict,
+    batch: Batch,
+    golden: dict,
+    names: list[str],
+    *,
+    kind: str,
+    zero: re.Pattern,
+    rtol: tuple[float, float, float],
+    share: float,
+) -> None:
+    """Makes two updates and compares them, and the totals before and after each."""
     params, constants = variables["params"], variables.get("constants", {})
     start = from_variables({"params": jax.device_get(params)})
     optimizer = make_optimizer(config, params)
     state, update = optimizer.init(params), jax.jit(optimizer.update)
     totals, norms = [], []
     for step in (1, 2):
-        result = first_result if step == 1 else differentiate(params, constants, batch)
-        (total, _), grads = result
+        (total, _), grads = differentiate(params, constants, batch)
         totals.append(total)
         norms.append(np.sqrt(sum((np.asarray(g) ** 2).sum() for g in jax.tree.leaves(grads))))
         updates, state = update(grads, state, params)
         params = jax.tree.map(lambda param, change: param + change, params, updates)
         now = from_variables({"params": jax.device_get(params)})
         delta = {name: now[name].astype(np.float64) - start[name] for name in names}
-        check_update(delta, step, golden, names, kind=kind, zero=zero_gradient(case))
-    (total, _), _ = differentiate(params, constants, batch)
+        check_update(delta, step, golden, names, kind=kind, zero=zero, most=share)
+    totals.append(differentiate(params, constants, batch)[0][0])
     np.testing.assert_allclose(norms, golden[f"{kind}/grad_norms"], rtol=1e-2)
-    expected = golden[f"{kind}/totals"]
-    np.testing.assert_allclose(totals[0], expected[0], rtol=2e-5)
-    np.testing.assert_allclose(totals[1], expected[1], rtol=1e-4)
-    np.testing.assert_allclose(total, expected[2], rtol=case.bounds.stepped_loss)
+    for total, expected, bound in zip(totals, golden[f"{kind}/totals"], rtol, strict=True):
+        np.testing.assert_allclose(total, expected, rtol=bound)
 
 
 def check_update(
@@ -276,6 +333,7 @@ def check_update(
     *,
     kind: str,
     zero: re.Pattern,
+    most: float,
 ) -> None:
     """Compares the sum of the first `step` updates with the published one.
 
@@ -287,7 +345,7 @@ def check_update(
         name, stride = re.fullmatch(r"[^/]+/[^/]+/([^\[]+)(?:\[::(\d+)\])?", key).groups()
         error = np.abs(delta[name][:: int(stride or 1)] - golden[key]) / rate[name]
         share = (error > 0.1).mean()
-        assert share < 0.04, f"{name}: {share:.1%} of the elements are off by more than 0.1 lr"
+        assert share < most, f"{name}: {share:.1%} of the elements are off by more than 0.1 lr"
         off, count = off + (error > 0.1).sum(), count + error.size
     assert count > 10_000 or not any(key.startswith(f"{kind}/delta{step}/") for key in golden)
     norms = np.array([np.linalg.norm(delta[name]) for name in names])
