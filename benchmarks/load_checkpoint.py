@@ -22,7 +22,8 @@ import numpy as np
 
 from maskformer_jax.checkpoints.export import write_published
 from maskformer_jax.config.io import load_config
-from maskformer_jax.pretrained import create_model, load_pretrained
+from maskformer_jax.pretrained import load_pretrained
+from maskformer_jax.zoo.by_name import create_model
 
 MIB = 2**20
 

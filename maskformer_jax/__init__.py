@@ -1,4 +1,4 @@
-"""MaskFormer (arXiv 2107.06278) in JAX and Flax: one model for semantic and panoptic segmentation.
+"""MaskFormer (arXiv 2107.06278) in JAX and Flax: semantic, instance and panoptic segmentation.
 
 The names below are loaded when they are first used, so that importing the package costs nothing
 and has no side effect.
@@ -17,14 +17,9 @@ if TYPE_CHECKING:
         panoptic_inference,
         semantic_inference,
     )
-    from maskformer_jax.pretrained import (
-        Loaded,
-        Result,
-        create_model,
-        list_models,
-        load_pretrained,
-    )
+    from maskformer_jax.pretrained import Loaded, Result, load_pretrained
     from maskformer_jax.types import Batch, Predictions
+    from maskformer_jax.zoo.by_name import create_model, list_models
 
 __all__ = [
     "Batch",
@@ -51,9 +46,9 @@ _MODULES = {
     "Result": "pretrained",
     "UserError": "errors",
     "build_model": "models.build",
-    "create_model": "pretrained",
+    "create_model": "zoo.by_name",
     "instance_inference": "postprocess",
-    "list_models": "pretrained",
+    "list_models": "zoo.by_name",
     "load_config": "config.io",
     "load_pretrained": "pretrained",
     "panoptic_inference": "postprocess",

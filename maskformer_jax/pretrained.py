@@ -1,4 +1,4 @@
-"""Models by name, and checkpoints of any kind made ready to use."""
+"""Checkpoints of any kind made ready to use."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from maskformer_jax.categories import Category
 from maskformer_jax.checkpoints.any_format import find_config, find_label_names, read_variables
 from maskformer_jax.config import Config
-from maskformer_jax.config.io import list_config_names, load_config
+from maskformer_jax.config.io import load_config
 from maskformer_jax.data.images import decode_image, read_bytes
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.transforms import resize_image, shortest_edge_size
@@ -74,27 +74,6 @@ class Loaded:
         return Evaluator(self.model, self.config, categories=self.categories)
 
 
-def list_models() -> list[str]:
-    """The names that `create_model` takes, such as "ade20k-150/maskformer_R50_bs16_160k"."""
-    return list_config_names()
-
-
-def create_model(name: str, num_classes: int | None = None) -> nn.Module:
-    """The model of a recipe, without variables: `model.init(key, images)` makes them.
-
-    Args:
-        name: One of `list_models()`, or the path of a config file.
-        num_classes: K; by default that of the recipe's data set.
-
-    Raises:
-        UserError: there is no such recipe, or its model cannot be built yet.
-    """
-    config = load_config(name)
-    if num_classes is None:
-        num_classes = load_dataset_info(config.data.dataset).num_classes
-    return build_model(config.model, num_classes=num_classes)
-
-
 def load_pretrained(
     path: str | Path, name: str | None = None, config: Config | None = None
 ) -> Loaded:
@@ -122,17 +101,22 @@ def load_pretrained(
     model = build_model(config.model, num_classes=info.num_classes)
     template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3), jnp.uint8))
     variables = read_variables(path, template)
-    categories = _rename(info.categories, find_label_names(path))
+    categories = _rename(info.categories, find_label_names(path), path=path)
     return Loaded(model=model, variables=variables, config=config, categories=categories)
 
 
 def _rename(
-    categories: tuple[Category, ...], names: tuple[str, ...] | None
+    categories: tuple[Category, ...], names: tuple[str, ...] | None, *, path: Path
 ) -> tuple[Category, ...]:
     """The categories under the names that a checkpoint brings, if any."""
+    if names is None:
+        return categories
+    if len(names) != len(categories):
+        raise UserError(
+            f"{path}: has labels for {len(names)} classes, but the data set of the config has "
+            f"{len(categories)}"
+        )
     return tuple(
         dataclasses.replace(category, name=name)
-        for category, name in zip(
-            categories, names or [category.name for category in categories], strict=True
-        )
+        for category, name in zip(categories, names, strict=True)
     )

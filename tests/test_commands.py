@@ -195,6 +195,12 @@ def test_help_lists_fields_with_types_and_values(command, capsys):
         (["train", CONFIG, "--config.train.seed", "--workdir=x"], 2, "needs a value"),
         (["train", CONFIG, "--workdir=x", "y"], 2, "unrecognized arguments: y"),
         (["list", "--config.train.seed=1"], 2, "unknown flag --config.train.seed"),
+        (
+            ["convert", CONFIG, "--checkpoint=x", "--output=x.pkl", "--format=workdir"],
+            2,
+            "--format",
+        ),
+        (["convert", CONFIG, "--checkpoint=x", "--output=x", "--naming=current"], 2, "--naming is"),
         (["prepare", "shape", "--root=x"], 2, "invalid choice: 'shape'"),
         (["train", "--config=camvid/x", "--workdir=x"], 1, "there is no config 'camvid/x'"),
         (

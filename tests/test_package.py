@@ -41,6 +41,15 @@ def test_loading_models_needs_neither_torch_nor_tensorflow_and_starts_no_device(
     assert output_of(code) == "False"
 
 
+def test_building_a_model_imports_neither_checkpoints_nor_the_input_pipeline():
+    code = (
+        "import sys, maskformer_jax as mf; mf.create_model('shapes/maskformer_R18')\n"
+        "heavy = {'orbax', 'grain', 'matplotlib', 'scipy', 'PIL', 'optax'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert output_of(code) == "[]"
+
+
 def output_of(code: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", code],

@@ -16,7 +16,7 @@ from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.errors import UserError
 from maskformer_jax.models.build import build_model
 from maskformer_jax.postprocess import semantic_inference
-from maskformer_jax.pretrained import Loaded, create_model, list_models, load_pretrained
+from maskformer_jax.pretrained import Loaded, load_pretrained
 from maskformer_jax.resize import padded_size
 
 
@@ -92,6 +92,21 @@ def test_published_files_need_a_config(files, saved, path):
     assert_same_variables(loaded.variables, saved.variables)
     with pytest.raises(UserError, match=f"{path} does not say which model it is"):
         load_pretrained(files / path)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".bin"])
+def test_every_suffix_of_pytorch_is_taken_for_a_checkpoint(saved, tmp_path, suffix):
+    (tmp_path / f"model{suffix}").write_bytes(b"no tensors")
+    with pytest.raises(UserError, match="damaged or truncated, or not"):
+        load_pretrained(tmp_path / f"model{suffix}", config=saved.config)
+
+
+def test_a_damaged_config_of_a_run_is_named(files, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").symlink_to(files / "run" / "checkpoints")
+    (tmp_path / "run" / "config.json").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"run/config\.json"):
+        load_pretrained(tmp_path / "run")
 
 
 def test_name_and_config_together_are_refused(files, saved):
@@ -182,18 +197,6 @@ def test_arrays_that_are_no_image_are_refused(saved, image):
 def test_missing_image_file(saved, tmp_path):
     with pytest.raises(UserError, match=r"none\.png"):
         saved.predict(tmp_path / "none.png")
-
-
-def test_models_by_name():
-    assert "ade20k-150/maskformer_R50_bs16_160k" in list_models()
-    images = jnp.zeros((1, 32, 32, 3), jnp.uint8)
-    for num_classes, logits in ((None, 10), (4, 5)):
-        model = create_model("shapes/maskformer_R18", num_classes)
-        variables = jax.eval_shape(model.init, jax.random.key(0), images)
-        predictions = jax.eval_shape(model.apply, variables, images)
-        assert predictions.class_logits.shape == (3, 1, 20, logits)
-    with pytest.raises(UserError, match="did you mean shapes/maskformer_R18"):
-        create_model("shapes/maskformer_R1")
 
 
 def test_published_file_has_the_form_that_the_published_code_loads(files, saved):

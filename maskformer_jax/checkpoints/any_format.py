@@ -15,12 +15,10 @@ from maskformer_jax.convert.huggingface_config import (
     read_labels,
 )
 from maskformer_jax.convert.huggingface_config import read_config as read_huggingface_config
-from maskformer_jax.convert.readers import read_tensors
+from maskformer_jax.convert.readers import READERS, read_tensors
 from maskformer_jax.data.label_names import parse_id2label
 from maskformer_jax.data.registry import find_dataset
 from maskformer_jax.errors import UserError
-
-PUBLISHED_SUFFIXES = (".pkl", ".pth", ".safetensors", ".npz")
 
 
 def read_variables(path: Path, template: Any) -> dict[str, Any]:
@@ -90,8 +88,8 @@ def find_label_names(path: Path) -> tuple[str, ...] | None:
 def _require_published_file(path: Path) -> None:
     if not path.exists():
         raise UserError(f"{path}: there is no such checkpoint")
-    if path.suffix not in PUBLISHED_SUFFIXES or not path.is_file():
+    if path.suffix not in READERS or not path.is_file():
         raise UserError(
             f"{path} is no checkpoint: it should be a workdir, a checkpoint in it, a Hugging Face "
-            f"folder or a published file ({', '.join(PUBLISHED_SUFFIXES)})"
+            f"folder or a published file ({', '.join(READERS)})"
         )

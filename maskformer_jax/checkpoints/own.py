@@ -13,7 +13,7 @@ from absl import logging
 
 from maskformer_jax.checkpoints.digests import find_damage
 from maskformer_jax.config import Config
-from maskformer_jax.config.io import from_json
+from maskformer_jax.config.io import read_json
 from maskformer_jax.errors import UserError
 
 CHECKPOINTS = "checkpoints"
@@ -26,12 +26,16 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def read_config(path: Path) -> Config | None:
-    """The config of the run that a checkpoint or workdir comes from; None where there is none."""
+    """The config of the run that a checkpoint or workdir comes from; None where there is none.
+
+    Raises:
+        UserError: the file cannot be read or is no config; names the file.
+    """
     path = path.absolute()
     for folder in (path, path.parent, path.parent.parent):
         file = folder / CONFIG_FILE
         if file.is_file():
-            return from_json(file.read_text())
+            return read_json(file)
     return None
 
 

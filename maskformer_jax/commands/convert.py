@@ -25,16 +25,21 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--format",
         choices=("workdir", "huggingface"),
-        default="workdir",
-        help="what a folder becomes: a workdir of ours, or a model that transformers loads",
+        help="what a folder becomes: a workdir of ours (default), or a model that transformers "
+        "loads",
     )
     parser.add_argument(
         "--naming",
         choices=("released", "current"),
-        default="released",
-        help="of a published file: as the released files, or as inside the published model",
+        help="of a published file: as the released files (default), or as inside the published "
+        "model",
     )
     arguments, overrides = parser.read(argv)
+    is_file = bool(arguments.output.suffix)
+    if arguments.format and is_file:
+        parser.error(f"--format is for folders, but --output={arguments.output} has a suffix")
+    if arguments.naming and not is_file:
+        parser.error(f"--naming is for files, but --output={arguments.output} has no suffix")
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
 
     from maskformer_jax.checkpoints import export
@@ -42,8 +47,9 @@ def run(argv: Sequence[str]) -> None:
 
     output = arguments.output
     loaded = load_pretrained(arguments.checkpoint, config=config)
-    if output.suffix:
-        export.write_published(loaded.variables, config, output, naming=arguments.naming)
+    if is_file:
+        options = {"naming": arguments.naming} if arguments.naming else {}
+        export.write_published(loaded.variables, config, output, **options)
     elif arguments.format == "huggingface":
         names = [category.name for category in loaded.categories]
         export.write_huggingface(loaded.variables, config, output, label_names=names)

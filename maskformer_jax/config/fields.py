@@ -124,8 +124,8 @@ def _readings(text: str, hint: Any) -> Iterator[Any]:
     stripped = text.strip()
     try:
         literal = _as_tuples(ast.literal_eval(stripped))
-    except (ValueError, SyntaxError):
-        pass
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        pass  # the errors that literal_eval is documented to raise
     else:
         yield literal
         yield (literal,)  # a single value where a tuple is meant

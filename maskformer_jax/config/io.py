@@ -29,7 +29,7 @@ def list_config_names() -> list[str]:
 
 
 def load_config(path_or_name: str | Path) -> Config:
-    """Runs a recipe and checks what it gives.
+    """Runs a recipe, or reads the config of a run, and checks the values.
 
     Args:
         path_or_name: A Python file with `get_config() -> Config`, the `config.json` of a run, or
@@ -41,9 +41,10 @@ def load_config(path_or_name: str | Path) -> Config:
     """
     file = _find_file(path_or_name)
     if file.suffix == ".json":
-        return read_json(file)
-    config = _run_recipe(file)
-    config.name = config_name(file)
+        config = read_json(file)
+    else:
+        config = _run_recipe(file)
+        config.name = config_name(file)
     try:
         check_config(config)
     except UserError as error:

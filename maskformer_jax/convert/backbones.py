@@ -109,13 +109,13 @@ def resnet_to_variables(
     if input_format == "bgr_mean" and has_bottlenecks and not stride_in_1x1:
         raise UserError(
             f"{source}: Caffe weights have their strides in the first 1x1 convolutions; "
-            "model.backbone.stride_in_1x1 is False, but should be True for them"
+            "config.model.backbone.stride_in_1x1 is False, but should be True for them"
         )
     is_caffe2 = any(name.endswith("_bn_s") for name in tensors)
     if is_caffe2 and input_format != "bgr_mean":
         raise UserError(
-            f"{source}: files with Caffe2's names expect BGR; train.init_backbone_format should "
-            "be 'caffe' for them"
+            f"{source}: files with Caffe2's names expect BGR; config.train.init_backbone_format "
+            "should be 'caffe' for them"
         )
     variables = import_tensors(
         _add_statistics(tensors) if is_caffe2 else tensors,

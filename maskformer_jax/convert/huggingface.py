@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.convert.official import class_weights, window_indices
+from maskformer_jax.convert.official import class_weights
 from maskformer_jax.convert.readers import Tensors, read_tensors
 from maskformer_jax.convert.rules import (
     CONV,
     HEADS_OUT,
-    LINEAR,
     VECTOR,
     Rule,
     add_prefix,
@@ -27,6 +26,7 @@ from maskformer_jax.convert.rules import (
     number,
     packed_heads,
 )
+from maskformer_jax.convert.swin import swin_stages, window_indices
 from maskformer_jax.errors import UserError
 
 ENCODER = "model.pixel_level_module.encoder."
@@ -78,23 +78,12 @@ SWIN_BLOCK_RULES = (
 )
 
 
-def swin_stage_rules(stage: int) -> tuple[Rule, ...]:
-    """Make the rules of one of Swin's stages 0..3, our "res2" .. "res5"."""
-    ours, theirs = f"res{stage + 2}", rf"model.encoder.layers.{stage}.blocks.\1."
-    # What leads into a stage belongs to the one before in the files.
-    merge = f"model.encoder.layers.{stage - 1}.downsample"
-    return (
-        *number(SWIN_BLOCK_RULES, ours=rf"{ours}_(\d+)/", theirs=theirs),
-        *norm(f"norm_{ours}", f"hidden_states_norms.{stage}"),
-        *norm(f"merge_{ours}/norm", f"{merge}.norm"),
-        Rule(f"merge_{ours}/reduction/kernel", f"{merge}.reduction.weight", LINEAR),
-    )
-
-
 SWIN_RULES = (
     *affine("patch_embed/proj", "model.embeddings.patch_embeddings.projection", CONV),
     *norm("patch_embed/norm", "model.embeddings.norm"),
-    *(rule for stage in range(4) for rule in swin_stage_rules(stage)),
+    *swin_stages(
+        SWIN_BLOCK_RULES, layers="model.encoder.layers", output_norm="hidden_states_norms."
+    ),
 )
 
 

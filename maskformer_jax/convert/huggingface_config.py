@@ -272,9 +272,12 @@ def _find_unknown_parts(model: ModelConfig) -> list[str]:
     expected: dict[str, tuple[Any, Any]] = {
         "head": (model.head, "mask_classification"),
         "pixel_decoder.type": (model.pixel_decoder.type, "fpn"),
-        "transformer_decoder.pre_norm": (model.transformer_decoder.pre_norm, False),
     }
     backbone, decoder = model.backbone, model.transformer_decoder
+    for name, wanted in (("pre_norm", False), ("share_heads", True), ("self_attention", True)):
+        expected[f"transformer_decoder.{name}"] = (getattr(decoder, name), wanted)
+    if not decoder.num_layers:
+        expected["transformer_decoder.num_layers"] = (0, "1 or more")
     if isinstance(backbone, ResNetConfig):
         expected |= {
             "backbone.stem": (backbone.stem, "basic"),

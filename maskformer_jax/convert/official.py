@@ -4,7 +4,6 @@ Current names have a level `sem_seg_head.pixel_decoder.`; the released files are
 it. Batch norms keep their four tensors, so that nothing is lost on the way there and back.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,7 +12,6 @@ import numpy as np
 from maskformer_jax.convert.rules import (
     CONV,
     HEADS_OUT,
-    LINEAR,
     VECTOR,
     Rule,
     add_prefix,
@@ -24,7 +22,7 @@ from maskformer_jax.convert.rules import (
     number,
     packed_heads,
 )
-from maskformer_jax.windows import relative_position_index
+from maskformer_jax.convert.swin import swin_stages, window_indices
 
 HEAD = "sem_seg_head."
 PIXEL_DECODER = "sem_seg_head.pixel_decoder."
@@ -45,7 +43,6 @@ RESNET_RULES = (
     Rule(r"res(\d)_(\d+)/(conv\d|shortcut)/norm/(\w+)", r"res\1.\2.\3.norm.\4", VECTOR),
 )
 
-# One block of Swin, and what follows the blocks of a stage.
 SWIN_BLOCK_RULES = (
     *norm(r"(norm\d)", r"\1"),
     Rule(r"attention/(relative_position_bias_table)", r"attn.\1", VECTOR),
@@ -54,23 +51,10 @@ SWIN_BLOCK_RULES = (
 )
 
 
-def swin_stage_rules(stage: int) -> tuple[Rule, ...]:
-    """Make the rules of one of Swin's stages 0..3, our "res2" .. "res5"."""
-    ours, theirs = f"res{stage + 2}", rf"layers.{stage}.blocks.\1."
-    # What leads into a stage belongs to the one before in the files.
-    merge = f"layers.{stage - 1}.downsample"
-    return (
-        *number(SWIN_BLOCK_RULES, ours=rf"{ours}_(\d+)/", theirs=theirs),
-        *norm(rf"norm_{ours}", f"norm{stage}"),
-        *norm(rf"merge_{ours}/norm", f"{merge}.norm"),
-        Rule(rf"merge_{ours}/reduction/kernel", f"{merge}.reduction.weight", LINEAR),
-    )
-
-
 SWIN_RULES = (
     *affine(r"patch_embed/proj", r"patch_embed.proj", CONV),
     *norm(r"patch_embed/norm", r"patch_embed.norm"),
-    *(rule for stage in range(4) for rule in swin_stage_rules(stage)),
+    *swin_stages(SWIN_BLOCK_RULES, layers="layers", output_norm="norm"),
 )
 
 
@@ -196,14 +180,3 @@ def class_weights(num_outputs: int, no_object_weight: float) -> dict[str, np.nda
     weights = np.ones(num_outputs, np.float32)
     weights[-1] = no_object_weight
     return {EMPTY_WEIGHT: weights}
-
-
-def window_indices(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Make the constant beside each bias table of Swin: which entry serves which pair."""
-    return {
-        name.removesuffix("bias_table") + "index": relative_position_index(
-            (math.isqrt(tensor.shape[0]) + 1) // 2
-        )
-        for name, tensor in tensors.items()
-        if name.endswith("relative_position_bias_table")
-    }

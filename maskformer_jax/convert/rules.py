@@ -145,7 +145,8 @@ def import_tensors(
         source: how error messages call the tensors, say the path of their file.
 
     Raises:
-        UserError: tensors are missing, unexpected or mis-shaped; names all of them.
+        UserError: tensors are missing, unexpected or mis-shaped, or the rules have no line for a
+            variable; names all of them.
     """
     origins, problems = _rename(tensors, renames)
     flat: dict[tuple[str, ...], np.ndarray] = {}
@@ -153,7 +154,11 @@ def import_tensors(
     missing: dict[str, None] = {}  # in order, each once
     mis_shaped: dict[str, None] = {}
     for path, leaf in leaves(template):
-        names, layout = _find(rules, path)
+        found = _find(rules, path)
+        if found is None:
+            problems.append(f"has no place for: {'/'.join(path)} {list(leaf.shape)}")
+            continue
+        names, layout = found
         shape, stacked = tuple(leaf.shape), layout.foreign_shape(tuple(leaf.shape))
         expected = (stacked[0] // len(names), *stacked[1:])
         used.update(names)
@@ -184,11 +189,24 @@ def import_tensors(
 
 
 def export_tensors(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np.ndarray]:
-    """Give our variables their foreign names and layouts; the inverse of `import_tensors`."""
+    """Give our variables their foreign names and layouts; the inverse of `import_tensors`.
+
+    Raises:
+        UserError: variables have no name there; names all of them.
+    """
     shares: dict[tuple[str, ...], list[tuple[int, np.ndarray]]] = {}
+    unknown = []
     for path, leaf in leaves(variables):
-        names, layout = _find(rules, path)
+        found = _find(rules, path)
+        if found is None:
+            unknown.append("/".join(path))
+            continue
+        names, layout = found
         shares.setdefault(names, []).append((layout.part, layout.to_theirs(np.asarray(leaf))))
+    if unknown:
+        raise UserError(
+            "\n  ".join(["files of this kind have no place for these variables:", *unknown])
+        )
     tensors: dict[str, np.ndarray] = {}
     for names, parts in shares.items():
         stacked = np.concatenate([share for _, share in sorted(parts, key=lambda part: part[0])])
@@ -221,16 +239,17 @@ def _rename(names: Iterable[str], renames: Renames) -> tuple[dict[str, str], lis
     return origins, clashes
 
 
-def _find(rules: Sequence[Rule], path: tuple[str, ...]) -> tuple[tuple[str, ...], Layout]:
+def _find(rules: Sequence[Rule], path: tuple[str, ...]) -> tuple[tuple[str, ...], Layout] | None:
+    """Foreign names and layout of a variable; None for a variable that only our model has."""
     ours = "/".join(path[1:])
     found = [
         (tuple(match.expand(rule.theirs).split()), rule.layout)
         for rule in rules
         if (match := re.fullmatch(rule.ours, ours))
     ]
-    if len(found) != 1:
+    if len(found) > 1:
         raise ValueError(f"{ours} matches {len(found)} conversion rules instead of one")
-    return found[0]
+    return found[0] if found else None
 
 
 def _nest(flat: Mapping[tuple[str, ...], np.ndarray]) -> dict[str, Any]:

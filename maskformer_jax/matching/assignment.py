@@ -22,7 +22,7 @@ def assign_in_graph(
     cost. With more segments than queries, as many as there are queries get one.
 
     Args:
-        cost: finite everywhere, see `matching.replace_nonfinite`.
+        cost: finite everywhere, see `match.replace_nonfinite`.
         segment_valid: which slots hold a segment; they need not come first.
     """
     over_layers = jax.vmap(_assign_one, in_axes=(0, None))

@@ -36,7 +36,10 @@ def build_model(config: ModelConfig, *, num_classes: int) -> MaskFormer | PerPix
     """
     _require(num_classes >= 1, "num_classes", num_classes, "at least 1")
     _require(
-        config.size_divisibility >= 0, "model.size_divisibility", config.size_divisibility, ">= 0"
+        config.size_divisibility >= 0,
+        "config.model.size_divisibility",
+        config.size_divisibility,
+        ">= 0",
     )
     _require(
         config.compute_dtype != "float64" or jax.dtypes.canonicalize_dtype("float64") == "float64",
@@ -73,7 +76,7 @@ def build_backbone(
     """Build the backbone alone: normalised images to "res2" .. "res5"."""
     if isinstance(config, SwinConfig):
         return _build_swin(config, dtype=dtype, remat=remat)
-    field = "model.backbone."
+    field = "config.model.backbone."
     _require(config.depth in BLOCKS, field + "depth", config.depth, f"one of {sorted(BLOCKS)}")
     _require(config.width >= 1, field + "width", config.width, "at least 1")
     divides = config.norm != "group_norm" or config.width % 32 == 0
@@ -90,7 +93,7 @@ def build_backbone(
 
 
 def _build_swin(config: SwinConfig, *, dtype: DTypeLike, remat: bool) -> Swin:
-    field = "model.backbone."
+    field = "config.model.backbone."
     _require(config.embed_dim >= 1, field + "embed_dim", config.embed_dim, "at least 1")
     _require(min(config.depths) >= 1, field + "depths", config.depths, "at least 1 each")
     _require(config.window >= 1, field + "window", config.window, "at least 1")
@@ -112,7 +115,7 @@ def build_pixel_decoder(
     config: PixelDecoderConfig, *, dtype: DTypeLike = jnp.float32, remat: bool = False
 ) -> FPNPixelDecoder:
     """Build the pixel decoder alone: "res2" .. "res5" to per-pixel embeddings."""
-    field = "model.pixel_decoder."
+    field = "config.model.pixel_decoder."
     _require(
         config.conv_dim > 0 and config.conv_dim % 32 == 0,
         field + "conv_dim",
@@ -136,7 +139,7 @@ def build_pixel_decoder(
 def _build_encoder(
     config: PixelDecoderConfig, *, dtype: DTypeLike, remat: bool
 ) -> TransformerEncoder:
-    _check_layers(config, "model.pixel_decoder.", width="conv_dim")
+    _check_layers(config, "config.model.pixel_decoder.", width="conv_dim")
     settings = _settings(config)
     del settings["mask_dim"]
     hidden_dim = settings.pop("conv_dim")
@@ -155,7 +158,7 @@ def build_transformer_decoder(
 
     Without `num_classes` it predicts masks only.
     """
-    field = "model.transformer_decoder."
+    field = "config.model.transformer_decoder."
     _require(config.num_queries >= 1, field + "num_queries", config.num_queries, "at least 1")
     _check_layers(config, field, width="hidden_dim", least=0)
     return TransformerDecoder(

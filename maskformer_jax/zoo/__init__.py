@@ -1,1 +1,1 @@
-"""What is known of the published models, and how their size and cost are counted."""
+"""Models by name, what is known of the published ones, and how size and cost are counted."""

@@ -104,6 +104,7 @@ def test_overrides_leave_the_given_config_alone_and_the_last_one_counts():
         ("data.augment.crop_size=1,2,3", "config.data.augment.crop_size must be (int, int)"),
         ("data.augment.short_edges=a,b", "must be tuple of int"),
         ("data.mapper=zip", "config.data.mapper must be one of semantic, panoptic,"),
+        ("train.seed={[]: 1}", "config.train.seed must be int"),
         ("model.backbone.depth=19", "must be one of 18, 34, 50, 101, not '19'"),
     ],
 )
@@ -334,6 +335,14 @@ def test_bad_json_names_file_and_field(tmp_path, text, message):
         read_json(file)
     assert str(error.value).startswith(str(file))
     assert message in str(error.value)
+
+
+def test_values_of_a_run_are_checked_when_it_is_loaded_by_its_file(tmp_path):
+    config = valid_config()
+    config.optim.clip_norm = -1.0
+    (tmp_path / "config.json").write_text(to_json(config))
+    with pytest.raises(UserError, match=r"config\.json: config\.optim\.clip_norm must be above 0"):
+        load_config(tmp_path / "config.json")
 
 
 def test_every_leaf_is_walked():

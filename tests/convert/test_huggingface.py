@@ -212,3 +212,26 @@ def test_parts_that_hugging_face_lacks_are_all_named(variables, tmp_path):
     for name in ("pixel_decoder.type", "backbone.stem", "backbone.res5_dilations"):
         assert name in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_decoders_that_hugging_face_lacks_are_refused(variables, tmp_path):
+    config = make_config()
+    decoder = config.model.transformer_decoder
+    decoder.share_heads = decoder.self_attention = False
+    decoder.num_layers = 0
+    with pytest.raises(UserError) as error:
+        write_huggingface(variables, config, tmp_path / "new", label_names=NAMES)
+    for field in ("share_heads is False", "self_attention is False", "num_layers is 0"):
+        assert f"config.model.transformer_decoder.{field}" in str(error.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_labels_of_another_number_than_the_configs_classes_are_refused(folder):
+    config = make_config()
+    labels = json.loads((folder / "config.json").read_text())["id2label"]
+    categories = folder.parent / "three.json"
+    categories.write_text(json.dumps({"id2label": labels}))
+    edit(folder / "config.json", id2label=dict(list(labels.items())[:2]))
+    config.data.dataset = str(categories)
+    with pytest.raises(UserError, match=r"labels for 2 classes, but the data set .* has 3"):
+        load_pretrained(folder, config=config)

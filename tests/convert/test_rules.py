@@ -100,10 +100,19 @@ def test_all_problems_are_reported_at_once():
     ]
 
 
-@pytest.mark.parametrize("rules", [RULES[:2], (*RULES, Rule(".*", "x", VECTOR))])
-def test_every_variable_matches_one_rule(rules):
-    with pytest.raises(ValueError, match="conversion rules instead of one"):
-        import_tensors(make_tensors(), make_template(), rules)
+def test_no_variable_matches_two_rules():
+    with pytest.raises(ValueError, match="2 conversion rules instead of one"):
+        import_tensors(make_tensors(), make_template(), (*RULES, Rule(".*", "x", VECTOR)))
+
+
+def test_variables_without_a_rule_are_named_in_both_directions():
+    variables = import_tensors(make_tensors(), make_template(), RULES)
+    with pytest.raises(UserError) as error:
+        import_tensors(make_tensors(), make_template(), RULES[:1])
+    assert "  has no place for: params/dense/kernel [6, 7]" in str(error.value).splitlines()
+    with pytest.raises(UserError) as error:
+        export_tensors(variables, RULES[:1])
+    assert "  params/dense/kernel" in str(error.value).splitlines()
 
 
 def attention_rules():

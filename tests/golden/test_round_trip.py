@@ -13,7 +13,7 @@ from maskformer_jax.checkpoints.export import write_published
 from maskformer_jax.config.io import load_config
 from maskformer_jax.convert.official import from_variables, to_variables
 from maskformer_jax.convert.readers import read_tensors
-from maskformer_jax.pretrained import create_model
+from maskformer_jax.zoo.by_name import create_model
 
 SHAPES_FILE = Path(__file__).parent / "checkpoint_shapes.json"
 CONFIGS = {
