@@ -12,7 +12,7 @@ from maskformer_jax.models.build import build_model
 from maskformer_jax.zoo.multiply_adds import count_multiply_adds
 
 # ResizeShortestEdge (800, 1333) makes about this area of the images of COCO val2017.
-COCO_INPUT, COCO_OUTPUT = (800, 1120), (480, 672)
+COCO_SIZE = (800, 1120)
 
 
 class ModelCost(NamedTuple):
@@ -30,8 +30,8 @@ def measure_cost(config: Config, *, num_classes: int) -> ModelCost:
     panoptic, where table 3 averages over a hundred validation images, one of their usual size.
 
     Counted is what inference needs: the network with the heads on its last decoder layer, and the
-    sum over queries of class times mask probability (paper section 3.4) at the output size. The
-    two resizes are not. Only traced, in about a second.
+    sum over queries of class times mask probability (paper section 3.4) at the size of the image.
+    Resizes are not. Only traced, in about a second.
 
     Args:
         config: the recipe.
@@ -44,9 +44,9 @@ def measure_cost(config: Config, *, num_classes: int) -> ModelCost:
         ),
     )
     model = build_model(model_config, num_classes=num_classes)
-    input_size = output_size = config.data.augment.crop_size
+    input_size = config.data.augment.crop_size
     if config.data.augment.crop_kind == "absolute_range":
-        input_size, output_size = COCO_INPUT, COCO_OUTPUT
+        input_size = COCO_SIZE
     shapes: dict[str, Any] = {}
 
     def start(images: jax.Array) -> jax.Array:
@@ -59,6 +59,6 @@ def measure_cost(config: Config, *, num_classes: int) -> ModelCost:
     multiply_adds = count_multiply_adds(start, images)
     if config.model.head == "mask_classification":
         num_queries = config.model.transformer_decoder.num_queries
-        multiply_adds += num_queries * num_classes * math.prod(output_size)
+        multiply_adds += num_queries * num_classes * math.prod(input_size)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
     return ModelCost(parameters, multiply_adds, input_size)

@@ -58,9 +58,9 @@ def test_published_facts(name):
 
 
 @pytest.mark.parametrize(
-    ("table", "dataset", "least"), [(TABLE_1, "ade20k-150", -3), (TABLE_3, "coco-panoptic", -5)]
+    ("table", "dataset"), [(TABLE_1, "ade20k-150"), (TABLE_3, "coco-panoptic")]
 )
-def test_multiply_adds_agree_with_the_paper(table, dataset, least):
+def test_multiply_adds_agree_with_the_paper(table, dataset):
     for name, published in table.items():
         deviation = 100 * (ZOO[f"{dataset}/{name}"].multiply_adds / 1e9 / published - 1)
-        assert least < deviation < 0, name  # norms, softmax and resizes are not counted
+        assert -3 < deviation < 0.5, name  # norms, softmax and resizes are not counted
