@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from toy_training import ToyModel
 
 from maskformer_jax.config import (
     AugmentConfig,
@@ -18,6 +19,7 @@ from maskformer_jax.config import (
     TransformerDecoderConfig,
 )
 from maskformer_jax.data.tfds_builders.shapes import prepare_shapes
+from maskformer_jax.training import loop
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +53,16 @@ def tiny_config(shapes_root: Path) -> Config:
         eval=EvalConfig(short_edge=64),
         mesh=MeshConfig(data=1),
     )
+
+
+@pytest.fixture
+def toy_config(tiny_config: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Like `tiny_config`, with a model that compiles in a second whatever the config says."""
+
+    def build_toy(model: ModelConfig, *, num_classes: int) -> ToyModel:
+        del model
+        return ToyModel(num_classes=num_classes)
+
+    monkeypatch.setattr(loop, "build_model", build_toy)
+    tiny_config.model.size_divisibility = 0
+    return tiny_config

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import jax
 import pytest
+from data.layouts import write_coco_panoptic
 from jax import monitoring
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import AugmentConfig, Config, DataConfig, EvalConfig
 from maskformer_jax.training import loop
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -15,24 +16,22 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 
 @pytest.fixture
 def compilations() -> Iterator[list[str]]:
-    """Grows by one entry for every program that XLA compiles, helper operations included."""
+    """Grows by the name of every program that XLA compiles, helper operations included."""
     seen: list[str] = []
 
-    def listen(event: str, duration: float, **_: object) -> None:
+    def listen(event: str, duration: float, *, fun_name: str = "", **_: object) -> None:
         del duration
         if event == COMPILED:
-            seen.append(event)
+            seen.append(fun_name)
 
     monitoring.register_event_duration_secs_listener(listen)
     yield seen
     monitoring.unregister_event_duration_listener(listen)
 
 
-def test_nothing_compiles_after_warm_up(
-    tiny_config: Config, tmp_path: Path, compilations: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tiny_config.train.eval_every = 2
-    tiny_config.train.checkpoint_every = 2
+@pytest.fixture
+def counts(compilations: list[str], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many programs were compiled when each evaluation ended."""
     counts: list[int] = []
     evaluate = loop.Training.evaluate
 
@@ -42,6 +41,14 @@ def test_nothing_compiles_after_warm_up(
         return scores
 
     monkeypatch.setattr(loop.Training, "evaluate", counting)
+    return counts
+
+
+def test_nothing_compiles_after_warm_up(
+    tiny_config: Config, tmp_path: Path, compilations: list[str], counts: list[int]
+) -> None:
+    tiny_config.train.eval_every = 2
+    tiny_config.train.checkpoint_every = 2
     loop.train(tiny_config, tmp_path)
     # The first checkpoint is written after the first evaluation; from the second on all is warm.
     assert len(counts) == 4
@@ -49,3 +56,39 @@ def test_nothing_compiles_after_warm_up(
     assert counts[1:] == [counts[1]] * 3
     jax.jit(lambda x: x * 3)(counts[0])
     assert len(compilations) > counts[-1], "the listener does not hear compilations"
+
+
+def test_images_of_many_sizes_compile_once_for_each_bucket(
+    toy_config: Config, tmp_path: Path, compilations: list[str], counts: list[int]
+) -> None:
+    """As the COCO recipes train and evaluate: images of any shape, padded."""
+    for split in ("train2017", "val2017"):
+        write_coco_panoptic(tmp_path, split, number=6)
+    config = toy_config
+    config.data = DataConfig(
+        dataset="coco-panoptic",
+        root=str(tmp_path),
+        format="coco_panoptic",
+        mapper="coco_panoptic",
+        train_split="train2017",
+        eval_split="val2017",
+        num_segments=6,
+        augment=AugmentConfig(
+            short_edges=(20, 24, 28, 32),
+            max_size=48,
+            crop_kind="absolute_range",
+            crop_size=(12, 24),
+            crop_probability=0.5,
+            pre_crop_short_edges=(20, 30),
+            buckets=((32, 48), (48, 32), (32, 32)),
+        ),
+    )
+    config.train.batch_size = 2
+    config.train.num_steps, config.train.eval_every, config.train.checkpoint_every = 24, 8, 8
+    # 24 x 32, 32 x 24 and 24 x 40 become 32 x 32, 32 x 32 and 32 x 48.
+    config.eval = EvalConfig(task="panoptic", short_edge=24, max_size=40, size_multiple=16)
+    loop.train(config, tmp_path / "run")
+    assert compilations.count("jit(train_step)") == len(config.data.augment.buckets)
+    assert compilations.count("jit(network)") == 2
+    assert len(counts) == 3
+    assert counts[1] == counts[2]

@@ -21,6 +21,8 @@ NUM_CLASSES, QUERIES, SLOTS, SIZE = 3, 6, 4, 32
 class ToyModel(nn.Module):
     """Two layers of predictions from one convolution; class logits from the mean colour."""
 
+    num_classes: int = NUM_CLASSES
+
     @nn.compact
     def __call__(self, images: Any, image_valid: Any = None, *, train: bool = False) -> Predictions:
         del image_valid, train
@@ -29,7 +31,7 @@ class ToyModel(nn.Module):
         queries = self.param("queries", nn.initializers.normal(1.0), (2, QUERIES, 8))
         masks = jnp.einsum("lqc,bhwc->lbqhw", queries, features)
         tokens = queries[:, None] * features.mean((1, 2))[None, :, None]
-        return Predictions(nn.Dense(NUM_CLASSES + 1, name="classes")(tokens), masks)
+        return Predictions(nn.Dense(self.num_classes + 1, name="classes")(tokens), masks)
 
 
 def draw_batch(images: int = 4, *, seed: int = 0) -> Batch:
