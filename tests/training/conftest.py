@@ -1,5 +1,6 @@
 """A run small enough for tests: tiny model, a few drawn images."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,13 @@ def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_config(shapes_root: Path) -> Config:
+def tiny_config(tiny_recipe: Config) -> Config:
+    """A copy of the recipe that a test may change."""
+    return deepcopy(tiny_recipe)
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(shapes_root: Path) -> Config:
     """Trains eight steps on 64x64 crops; dropout is on, so that its key takes part in resuming."""
     return Config(
         name="shapes/tiny",

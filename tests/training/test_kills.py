@@ -1,13 +1,21 @@
 """A run that is killed and started again ends where an uninterrupted run ends, bit for bit.
 
-`tools/kill_test.py` does the work; these are its short forms.
+`tools/kill_test.py` does the work; these are its short forms. test_resume.py has one for every day.
 """
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from maskformer_jax.config.io import to_json
+from maskformer_jax.data.tfds_builders.shapes import prepare_shapes
+from maskformer_jax.training.metrics_log import read_metrics
+from maskformer_jax.training.stopping import EXIT_STATUS
+from tools.kill_test import small_config, start, wait
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -33,3 +41,31 @@ def test_kills() -> None:
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
 def test_kills_of_one_of_two_processes(signal: str) -> None:
     kill_test("--kills=3", "--processes=2", f"--signal={signal}")
+
+
+@pytest.mark.slow
+def test_two_processes_save_and_end_within_30_seconds_of_sigterm(tmp_path: Path) -> None:
+    prepare_shapes(tmp_path / "shapes", num_train=12, num_val=5)
+    config = small_config(tmp_path / "shapes", head="per_pixel_plus", steps=20_000)
+    config.train.checkpoint_every = config.train.eval_every = 10_000
+    file, workdir = tmp_path / "config.json", tmp_path / "run"
+    file.write_text(to_json(config))
+    processes = start(file, workdir, processes=2)
+    try:
+        deadline = time.monotonic() + 900
+        while not any(line["step"] >= 3 for line in read_metrics(workdir)):
+            assert all(process.poll() is None for process in processes)
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        processes[1].send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert wait(processes, 30) == [EXIT_STATUS, EXIT_STATUS]
+        print(f"ended after {time.monotonic() - began:.1f} s")
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    [step] = (int(folder.name) for folder in (workdir / "checkpoints").iterdir())
+    assert step == max(line["step"] for line in read_metrics(workdir)) < 10_000
+    log = (tmp_path / "run.0.log").read_text()
+    assert f"ended by SIGTERM with step {step} saved" in log

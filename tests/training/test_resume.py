@@ -2,10 +2,13 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -29,16 +32,34 @@ if __name__ == "__main__":
 """
 
 
-def final_state(config: Config, workdir: Path) -> TrainState:
+@dataclass
+class Run:
+    """A finished run that nothing has interrupted."""
+
+    config: Config
+    workdir: Path
+    template: TrainState
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_recipe: Config, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    config = deepcopy(tiny_recipe)
+    config.model.transformer_decoder.num_layers = 1
+    config.loss.matcher = "jax"  # the compile cache keeps no programs with callbacks
+    workdir = tmp_path_factory.mktemp("whole")
+    train(config, workdir)
+    return Run(config, workdir, Training(config).template)
+
+
+def saved_state(workdir: Path, template: TrainState) -> TrainState:
     with Checkpoints(workdir, keep=2) as checkpoints:
-        state = checkpoints.restore(Training(config).template)
+        state = checkpoints.restore(template)
     assert state is not None
-    assert int(state.step) == config.train.num_steps
     return state
 
 
-def losses(workdir: Path) -> list[tuple]:
-    """Every training line without its wall-clock numbers."""
+def log_lines(workdir: Path) -> list[tuple]:
+    """Every line without its wall-clock numbers."""
     wall_clock = ("steps_per_second", "images_per_second", "data_wait_share")
     return [
         tuple(sorted((name, value) for name, value in line.items() if name not in wall_clock))
@@ -46,19 +67,10 @@ def losses(workdir: Path) -> list[tuple]:
     ]
 
 
-def assert_same_run(config: Config, one: Path, other: Path) -> None:
-    ours, theirs = final_state(config, one), final_state(config, other)
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    for left, right in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_array_equal(left, right)
-    assert losses(one) == losses(other)
-
-
-def test_killed_run_ends_like_an_uninterrupted_one(tiny_config: Config, tmp_path: Path) -> None:
-    script, file = tmp_path / "run.py", tmp_path / "config.json"
+def test_killed_run_ends_like_an_uninterrupted_one(whole: Run, tmp_path: Path) -> None:
+    script, file, killed = tmp_path / "run.py", tmp_path / "config.json", tmp_path / "killed"
     script.write_text(RUN)
-    file.write_text(to_json(tiny_config))
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    file.write_text(to_json(whole.config))
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, str(script), str(file), str(killed)]
     kill_at = random.randint(4, 7)  # after the first checkpoint, before the end
@@ -71,26 +83,27 @@ def test_killed_run_ends_like_an_uninterrupted_one(tiny_config: Config, tmp_path
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert max(line["step"] for line in read_metrics(killed)) < tiny_config.train.num_steps
+    assert max(line["step"] for line in read_metrics(killed)) < whole.config.train.num_steps
 
-    subprocess.run(command, env=environment, check=True, timeout=600)
-    train(tiny_config, whole)
+    # Goes on in this process, which knows nothing of the other; tools/kill_test.py starts anew.
+    train(whole.config, killed)
     assert [line["step"] for line in read_metrics(killed) if "loss" in line] == list(range(1, 9))
-    assert_same_run(tiny_config, killed, whole)
+    assert log_lines(killed) == log_lines(whole.workdir)
+    ours, expected = (saved_state(workdir, whole.template) for workdir in (killed, whole.workdir))
+    assert int(ours.step) == whole.config.train.num_steps
+    assert jax.tree.structure(ours) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, ours, expected)
 
 
 def test_damaged_newest_checkpoint_is_passed_over(
-    tiny_config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    whole: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tiny_config.train.num_steps = 6
-    train(tiny_config, tmp_path)
-    newest = tmp_path / "checkpoints" / "6"
+    workdir = tmp_path / "run"
+    shutil.copytree(whole.workdir, workdir)
+    newest = workdir / "checkpoints" / "8"
     for file in (newest / "model").rglob("d/*"):
         file.write_bytes(file.read_bytes()[:10])
-    with Checkpoints(tmp_path, keep=2) as checkpoints:
-        state = checkpoints.restore(Training(tiny_config).template)
-    assert state is not None
-    assert int(state.step) == 3
+    assert int(saved_state(workdir, whole.template).step) == 6
     assert str(newest) in caplog.text
 
 
