@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from maskformer_jax.config.io import load_config
-from maskformer_jax.data.pipeline import EvalExample, resize_for_eval
+from maskformer_jax.data.eval_examples import EvalExample, resize_for_eval
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.models.build import build_model

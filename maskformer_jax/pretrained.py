@@ -16,9 +16,9 @@ from maskformer_jax.categories import Category
 from maskformer_jax.checkpoints.any_format import find_config, find_label_names, read_variables
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import load_config
-from maskformer_jax.data.images import decode_image, read_bytes
+from maskformer_jax.data.eval_examples import resize_for_eval
+from maskformer_jax.data.images import load_image
 from maskformer_jax.data.registry import load_dataset_info
-from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.result import Result, describe
 from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
@@ -52,20 +52,18 @@ class Loaded:
             image: RGB uint8 [H, W, 3], or the path of an image file.
 
         Raises:
-            UserError: the file cannot be read, the array is no such image, or the recipe asks for
-                something that cannot be run yet.
+            UserError: the file cannot be read, or the array is no such image.
         """
         if isinstance(image, str | Path):
-            image = decode_image(read_bytes(Path(image)), name=str(image))
+            image = load_image(Path(image))
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UserError(
                 f"an image should be uint8 [H, W, 3], RGB, not {image.dtype} {list(image.shape)}"
             )
         height, width = image.shape[:2]
-        limits = self.config.eval
-        size = shortest_edge_size((height, width), limits.short_edge, limits.max_size)
-        group = EvalGroup([], resize_image(image, size)[None], (height, width))
+        resized = resize_for_eval(image, self.config.eval)
+        group = EvalGroup([], resized[None], (height, width))
         outputs = self._evaluator.predict(self.variables, group)
         return describe(jax.tree.map(lambda array: array[0], outputs))
 

@@ -7,7 +7,7 @@ import jax
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.config import Config
-from maskformer_jax.data.pipeline import eval_examples
+from maskformer_jax.data.eval_examples import eval_examples
 from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.prediction_files import PredictionFiles

@@ -55,6 +55,15 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     return np.array(image.convert("RGB"))
 
 
+def load_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Reads a photograph as upright RGB.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    return decode_image(read_bytes(path), name=str(path))
+
+
 def read_image_size(source: Path | bytes, *, name: str) -> Size:
     """(height, width) of a photograph as `decode_image` gives it, from the file's header alone.
 

@@ -1,6 +1,6 @@
-"""Training batches and test images, decoded ahead of the device.
+"""Training batches, decoded ahead of the device.
 
-The training stream is a pure function of (seed, step): it does not depend on the number of threads
+The stream is a pure function of (seed, step): it does not depend on the number of threads
 or worker processes, resuming at a step needs nothing but its number, and n processes together read
 what one would.
 """
@@ -10,47 +10,30 @@ import os
 import signal
 import sys
 import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from multiprocessing.connection import wait
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import grain
 import numpy as np
 from absl import flags
-from jaxtyping import UInt8
 
 from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.config import Config, DataConfig, EvalConfig, Size
+from maskformer_jax.config import Config, DataConfig
 from maskformer_jax.config.check import VARYING_MAPPERS
-from maskformer_jax.data.example import Instance, PanopticLabels, Source
+from maskformer_jax.data.example import Source
 from maskformer_jax.data.grouping import BatchOrder
-from maskformer_jax.data.images import decode_image, read_bytes
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.samples import make_crop, make_padded, stack_rows
 from maskformer_jax.data.sources import open_source
-from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import Batch
 
 _BATCHES_AHEAD = 4  # ready or in the making, in this process or in each worker
 _MAX_SEED = 2**32
-
-
-class EvalExample(NamedTuple):
-    """A test image as the network sees it, with what is known about it at the original size."""
-
-    image_id: str
-    image: Any  # uint8 [h, w, 3], RGB, resized for the network
-    original_size: Size
-    label_map: Any = None  # int32 [original h, original w], 0..K-1, -1 void
-    panoptic: PanopticLabels | None = None
-    instances: tuple[Instance, ...] | None = None
 
 
 class TrainBatches:
@@ -242,77 +225,3 @@ def _exit_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-class EvalExamples:
-    """The test images of one process in a fixed order; iterate as often as needed."""
-
-    def __init__(self, source: Source, indices: range, config: Config) -> None:
-        self._source = source
-        self._indices = indices
-        self._config = config
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __iter__(self) -> Iterator[EvalExample]:
-        threads = max(self._config.data.num_threads, 1)
-        indices = iter(self._indices)
-        with ThreadPoolExecutor(threads) as pool:
-            ahead: deque[Future[EvalExample]] = deque()
-            try:
-                for index in islice(indices, 2 * threads):
-                    ahead.append(pool.submit(self._read, index))
-                while ahead:
-                    example = ahead.popleft().result()
-                    for index in islice(indices, 1):
-                        ahead.append(pool.submit(self._read, index))
-                    yield example
-            finally:
-                for future in ahead:
-                    future.cancel()
-
-    def _read(self, index: int) -> EvalExample:
-        example = self._source[index]
-        image = resize_for_eval(example.image, self._config.eval)
-        return EvalExample(
-            image_id=example.image_id,
-            image=image,
-            original_size=example.image.shape[:2],
-            label_map=example.label_map,
-            panoptic=example.panoptic,
-            instances=example.instances,
-        )
-
-
-def eval_examples(
-    config: Config, *, process_index: int = 0, process_count: int = 1
-) -> EvalExamples:
-    """The examples of the evaluation split; over all processes each comes exactly once.
-
-    Process p of n gets p, p + n, p + 2n, ..., so the shares can differ by one.
-
-    Raises:
-        UserError: the data set is wrong; while iterating, an example is.
-    """
-    data = config.data
-    source = open_source(data, data.eval_split, load_dataset_info(data.dataset))
-    _prepare_process()
-    return EvalExamples(source, range(process_index, len(source), process_count), config)
-
-
-def load_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Reads a photograph as upright RGB.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    return decode_image(read_bytes(path), name=str(path))
-
-
-def resize_for_eval(
-    image: UInt8[np.ndarray, "h w 3"], config: EvalConfig
-) -> UInt8[np.ndarray, "new_h new_w 3"]:
-    """Resizes an image for the network: shorter side `short_edge`, longer at most `max_size`."""
-    size = shortest_edge_size(image.shape[:2], config.short_edge, config.max_size)
-    return resize_image(image, size)

@@ -6,8 +6,8 @@ from typing import TypeVar
 import numpy as np
 
 from maskformer_jax.categories import Category
+from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.panoptic import to_instances
-from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.charts import class_chart, confusion_chart
 from maskformer_jax.evaluation.inference import Outputs

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskformer_jax.categories import Category
-from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.data.transforms import resize_image
 from maskformer_jax.evaluation.inference import Outputs

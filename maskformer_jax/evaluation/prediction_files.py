@@ -10,7 +10,7 @@ from jaxtyping import Integer, UInt8
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import Category
-from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.run_lengths import encode_masks
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.pictures import compare

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from maskformer_jax.categories import Category
 from maskformer_jax.config import Config, Size, TTAConfig
-from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.evaluation.devices import LocalDevices

@@ -40,13 +40,6 @@ class SemanticMetric:
         self.num_classes = num_classes
         self.confusion = np.zeros((num_classes + 1, num_classes + 1), np.int64)
 
-    @classmethod
-    def from_confusion(cls, confusion: Int64[np.ndarray, "k_plus_1 k_plus_1"]) -> "SemanticMetric":
-        """A metric with these counts, such as the sum of `confusion` over processes."""
-        metric = cls(len(confusion) - 1)
-        metric.confusion += confusion
-        return metric
-
     def add(
         self,
         prediction: Integer[np.ndarray, "h w"],

@@ -128,6 +128,11 @@ class BottleneckBlock(nn.Module):
         return nn.relu(x + y)
 
 
+# Blocks that are alike are traced once: deep networks start sooner, and are smaller to compile.
+_TracedBasicBlock = nn.jit(BasicBlock)
+_TracedBottleneckBlock = nn.jit(BottleneckBlock)
+
+
 class ResNet(nn.Module):
     """Features of an image at strides 4, 8, 16 and 32.
 
@@ -184,8 +189,8 @@ class ResNet(nn.Module):
         stride = 2 if stage > 2 and index == 0 else 1
         name = f"res{stage}_{index}"
         if self.depth < FIRST_BOTTLENECK_DEPTH:
-            return BasicBlock(width, stride, norm=self.norm, dtype=self.dtype, name=name)
-        return BottleneckBlock(
+            return _TracedBasicBlock(width, stride, norm=self.norm, dtype=self.dtype, name=name)
+        return _TracedBottleneckBlock(
             width,
             stride,
             dilation=self.res5_dilations[index] if stage == 5 else 1,

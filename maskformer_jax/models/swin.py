@@ -148,6 +148,10 @@ class SwinBlock(nn.Module):
         return _dense(channels, inner, dtype=self.dtype, name="linear2")(x)
 
 
+# Blocks that are alike are traced once: deep networks start sooner, and are smaller to compile.
+_TracedSwinBlock = nn.jit(SwinBlock, static_argnames=("train",))
+
+
 class PatchMerging(nn.Module):
     """Four neighbours become one token of twice the width."""
 
@@ -209,11 +213,11 @@ class Swin(nn.Module):
                 x = PatchMerging(dtype=self.dtype, name=f"merge_res{stage}")(x)
             x = widen(x)
             blocks = [
-                SwinBlock(
+                _TracedSwinBlock(
                     num_heads,
                     self.window,
                     shift=self.window // 2 if i % 2 else 0,
-                    drop_path=next(rates),
+                    drop_path=next(rates) if train else 0.0,
                     dtype=self.dtype,
                     name=f"res{stage}_{i}",
                 )

@@ -10,7 +10,7 @@ from jaxtyping import Integer, UInt8
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import Category
-from maskformer_jax.data.images import decode_image, read_bytes
+from maskformer_jax.data.images import load_image
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.prediction_files import encode_ids
 from maskformer_jax.evaluation.result import Result
@@ -82,7 +82,7 @@ def predict_paths(
     records: list[ImageRecord] = []
     with Progress(len(images), description="predict", unit="image") as progress:
         for path, names in targets.items():
-            image = decode_image(read_bytes(path), name=str(path))
+            image = load_image(path)
             result = loaded.predict(image)
             if not records:
                 # An old index would describe other files than those that are there from now on.

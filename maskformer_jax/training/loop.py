@@ -25,7 +25,8 @@ from flax import linen as nn
 
 from maskformer_jax.config import Config, DistributedConfig
 from maskformer_jax.config.io import to_json
-from maskformer_jax.data.pipeline import EvalExample, batch_image_ids, eval_examples, train_batches
+from maskformer_jax.data.eval_examples import EvalExample, eval_examples
+from maskformer_jax.data.pipeline import batch_image_ids, train_batches
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.distributed import gather, is_primary, joined, require_same
 from maskformer_jax.evaluation.devices import LocalDevices

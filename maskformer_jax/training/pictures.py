@@ -7,7 +7,7 @@ import numpy as np
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.pictures import compare
 from maskformer_jax.pictures.files import encode_image

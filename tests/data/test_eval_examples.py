@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskformer_jax.data.pipeline import eval_examples, load_image, resize_for_eval
+from maskformer_jax.data.eval_examples import eval_examples, resize_for_eval
+from maskformer_jax.data.images import load_image
 from maskformer_jax.data.shapes import draw_example
 from maskformer_jax.errors import UserError
 

@@ -7,9 +7,10 @@ import pytest
 from data.layouts import write_coco_instances, write_coco_panoptic, write_penn_fudan
 
 from maskformer_jax.config import AugmentConfig, Config, DataConfig, TrainConfig
+from maskformer_jax.data.eval_examples import eval_examples
 from maskformer_jax.data.example import Example, Instance, PanopticLabels, PanopticSegment
 from maskformer_jax.data.geometry import Geometry
-from maskformer_jax.data.pipeline import batch_image_ids, eval_examples, train_batches
+from maskformer_jax.data.pipeline import batch_image_ids, train_batches
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.samples import make_padded
 from maskformer_jax.errors import UserError

@@ -3,9 +3,9 @@
 import numpy as np
 
 from maskformer_jax.categories import Category
+from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.example import PanopticLabels, PanopticSegment
 from maskformer_jax.data.panoptic import to_instances
-from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.evaluation.charts import class_chart, confusion_chart
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.pictures import compare

@@ -10,8 +10,8 @@ from flax import linen as nn
 
 from maskformer_jax.categories import Category
 from maskformer_jax.config import Config, EvalConfig, TTAConfig
+from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.example import PanopticLabels, PanopticSegment
-from maskformer_jax.data.pipeline import EvalExample
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.metrics import MAIN_METRIC, TaskMetrics
 from maskformer_jax.evaluation.runner import EvalGroup, Evaluator, make_views

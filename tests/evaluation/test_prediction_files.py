@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from maskformer_jax.categories import Category
-from maskformer_jax.data.pipeline import EvalExample
+from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.prediction_files import PredictionFiles, coco_image_id, encode_ids

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from maskformer_jax.models.swin import (
     PatchMerging,
@@ -114,15 +115,31 @@ def test_drop_path_leaves_out_whole_branches_of_an_image(make_variables):
 
 def test_drop_path_rises_from_nothing_to_the_last_block(monkeypatch):
     rates = []
-    original = SwinBlock.__call__
 
-    def record(self, x, *, train=False):
-        rates.append(self.drop_path)
-        return original(self, x, train=train)
+    def record(self, x):
+        rates.append(self.rate)
+        return x
 
-    monkeypatch.setattr(SwinBlock, "__call__", record)
-    jax.eval_shape(Swin(**TINY, drop_path=0.5).init, jax.random.key(0), IMAGES)
-    np.testing.assert_allclose(rates, [0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    monkeypatch.setattr(nn.Dropout, "__call__", record)
+    model = Swin(**TINY, drop_path=0.5)
+    jax.eval_shape(lambda: model.init(jax.random.key(0), IMAGES, train=True))
+    # Both branches of each block.
+    np.testing.assert_allclose(rates, np.repeat([0, 0.1, 0.2, 0.3, 0.4, 0.5], 2))
+
+
+def test_blocks_that_are_alike_are_traced_once(monkeypatch):
+    shifts = []
+    make_bias = WindowAttention._relative_bias
+
+    def record(self):
+        shifts.append(self.shift)
+        return make_bias(self)
+
+    monkeypatch.setattr(WindowAttention, "_relative_bias", record)
+    # Of a width that no other test has traced already.
+    model = Swin(**TINY | {"embed_dim": 12, "depths": (2, 2, 6, 2)}, drop_path=0.5)
+    jax.eval_shape(model.init, jax.random.key(0), IMAGES)
+    assert shifts == [0, 1] * 4
 
 
 def test_bfloat16_stays_near(make_variables):
