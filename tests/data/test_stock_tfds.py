@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from data.example_equality import assert_equal
 from data.layouts import LAYOUTS
 from data.stock_tfds import to_tfrecord, write_cityscapes, write_coco_panoptic, write_scene_parse
@@ -17,6 +18,7 @@ from maskformer_jax.data.example import Example, Source
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.samples import need_instances
 from maskformer_jax.data.sources import open_source
+from maskformer_jax.data.tfrecords import TfRecords
 from maskformer_jax.errors import UserError
 
 
@@ -120,6 +122,10 @@ def test_tfrecords_in_slices_unions_and_workers(coco: Path) -> None:
     [last] = read_all(open_records(coco, "train[2:]", "coco-panoptic"))
     assert_equal(last, whole[2])
     assert len(open_records(coco, "train+validation", "coco-panoptic")) == 6
+    builder, skip = tfds.builder_from_directory(str(coco)), tfds.decode.SkipDecoding()
+    decoders = {"image": skip, "panoptic_image": skip}
+    [second] = TfRecords(builder, "train[1:2]", decoders=decoders)
+    assert str(int(second["image/id"])) == whole[1].image_id.lstrip("0")
     copy = pickle.loads(pickle.dumps(open_records(coco, "train", "coco-panoptic")))
     assert_equal(copy[1], whole[1])
 
