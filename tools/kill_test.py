@@ -78,13 +78,18 @@ def small_config(
     )
 
 
-def start(config: Path, workdir: Path, *, processes: int) -> list[subprocess.Popen[bytes]]:
-    """Starts the processes of a run; their output goes to files beside the workdir."""
+def start(
+    config: Path, workdir: Path, *, processes: int, devices: int = 1
+) -> list[subprocess.Popen[bytes]]:
+    """Starts the processes of a run, with so many devices each.
+
+    Their output goes to files beside the workdir.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "train.py", f"--config={config}", f"--workdir={workdir}"]
-    flags = "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=1"
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=1"
     environment = {
         "JAX_PLATFORMS": "cpu",
         "NPROC": "16",  # threads for callbacks

@@ -15,7 +15,7 @@ from maskformer_jax.config.io import to_json
 from maskformer_jax.data.tfds_builders.shapes import prepare_shapes
 from maskformer_jax.training.metrics_log import read_metrics
 from maskformer_jax.training.stopping import EXIT_STATUS
-from tools.kill_test import small_config, start, wait
+from tools.kill_test import log_lines, small_config, start, wait
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -69,3 +69,19 @@ def test_two_processes_save_and_end_within_30_seconds_of_sigterm(tmp_path: Path)
     assert step == max(line["step"] for line in read_metrics(workdir)) < 10_000
     log = (tmp_path / "run.0.log").read_text()
     assert f"ended by SIGTERM with step {step} saved" in log
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_score_like_one(tmp_path: Path) -> None:
+    prepare_shapes(tmp_path / "shapes", num_train=12, num_val=5)  # an uneven last share
+    config = small_config(tmp_path / "shapes", head="per_pixel_plus", steps=8)
+    file = tmp_path / "config.json"
+    file.write_text(to_json(config))
+    logs = []
+    for processes, devices in ((2, 1), (1, 2)):
+        workdir = tmp_path / f"run{processes}"
+        started = start(file, workdir, processes=processes, devices=devices)
+        assert wait(started, 1800) == [0] * processes
+        logs.append(log_lines(workdir))
+    assert len([line for line in logs[0] if "eval/mIoU" in line]) == 2
+    assert logs[0] == logs[1]
