@@ -62,14 +62,14 @@ def test_what_a_backend_does_not_tell_is_said() -> None:
 
 
 class DeepToy(nn.Module):
-    """Four parts of four convolutions each before the toy."""
+    """Three parts of four convolutions each before the toy."""
 
     remat: bool
 
     @nn.compact
     def __call__(self, images: Any, image_valid: Any = None, *, train: bool = False) -> Any:
         x = jnp.asarray(images, jnp.float32) / 255
-        for part in range(4):
+        for part in range(3):
             run = rematerialise(partial(_run_part, name=f"part{part}"), on=self.remat)
             x = run(self, x)
         return ToyModel(name="toy")(x, image_valid, train=train)
@@ -92,7 +92,7 @@ def test_rematerialisation_saves_memory_on_a_cpu() -> None:
         temporary.append(measure_step(toy.step.lower(toy.template, toy.batch).compile()).temporary)
     plain, saved = temporary
     one = 4 * 32 * 32 * 16 * 4
-    assert plain - saved > 6 * one  # of the 16 values between convolutions
+    assert plain - saved > 4 * one  # of the 12 values between convolutions
 
 
 def test_the_report_comes_before_the_run(
