@@ -13,4 +13,4 @@ if [ -z "${MASKFORMER_PYTHON:-}" ]; then
 fi
 # As a module, so that the working tree is tested even where the package is installed.
 exec "$MASKFORMER_PYTHON" -m pytest --numprocesses "${TEST_WORKERS:-auto}" --maxprocesses 4 \
-  --dist loadgroup "$@"
+  --no-loadscope-reorder "$@"

@@ -1,7 +1,9 @@
 """Settings that every test runs under; they must stand before the first import of JAX."""
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,17 +28,34 @@ for flag, value in FLAGS.items():
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of one golden model in a row, before all others, since they take longest.
+
+    pytest sorts by the index of a parameter, which is another model in every test.
+    """
+    places = {scope_of(item.nodeid): i for i, item in reversed(list(enumerate(items)))}
+    items.sort(
+        key=lambda item: (not golden_model(item.nodeid), places[scope_of(item.nodeid)], item.path)
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """What shares compiled functions goes to the same worker: a golden model, else a file."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(golden_case(item) or item.path.stem))
-    # pytest sorts by the index of a parameter, which is another model in every test.
-    places = [i for i, item in enumerate(items) if golden_case(item)]
-    by_case = sorted((items[i] for i in places), key=lambda item: (golden_case(item), item.path))
-    for place, item in zip(places, by_case, strict=True):
-        items[place] = item
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByCompiledFunctions(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return scope_of(nodeid)
+
+    return ByCompiledFunctions(config, log)
 
 
-def golden_case(item: pytest.Item) -> str:
-    """The model of golden numbers that a test is about; empty for other tests."""
-    case = getattr(item, "callspec", None) and item.callspec.params.get("case")
-    return getattr(case, "name", "")
+def scope_of(nodeid: str) -> str:
+    """The golden model that a test is about, or the test's file."""
+    return golden_model(nodeid) or nodeid.partition("::")[0]
+
+
+def golden_model(nodeid: str) -> str:
+    """The model in the test's first parameter; empty for tests outside of tests/golden."""
+    model = re.match(r"tests/golden/.*\[((mask|per_pixel)\w+)", nodeid)
+    return model[1] if model else ""
