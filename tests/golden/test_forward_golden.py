@@ -237,7 +237,6 @@ def test_panoptic_inference(forward, case, golden, name):
         assert (np.asarray(found.id_map) != golden[f"{name}/panoptic/{i}/seg"]).sum() <= 3
 
 
-@pytest.mark.slow  # compiles the network for two more sizes
 @for_cases("maskformer_R50", "per_pixel_baseline_R50")
 def test_augmented_inference(model, case, variables, golden):
     config = Config(eval=EvalConfig(batch_size=1))
