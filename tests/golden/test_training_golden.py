@@ -29,7 +29,7 @@ from maskformer_jax.types import Batch, Predictions
 SIZE = (64, 96)
 SLOTS = 8  # more than there are segments: empty slots must change nothing
 VOID = 255  # in the label maps of the fixture
-IN_FLOAT64 = "maskformer_R101c"  # the model whose updates are compared in float64, see there
+IN_FLOAT64 = "maskformer_R101c"  # whose loss after two updates only float64 gives, see its test
 TERMS = ("loss_class", "loss_mask", "loss_dice")
 
 # Exactly zero in exact arithmetic, rounding noise here (README section 4, reading the update rows).
@@ -231,7 +231,7 @@ def test_gradients(first_result: tuple, case: Case, golden: dict, golden_meta: d
     assert np.median(errors) < bounds.gradient_median
 
 
-@for_cases(*(name for name in (*WITH_CLASSES, *PER_PIXEL) if name != IN_FLOAT64))
+@for_cases(*WITH_CLASSES, *PER_PIXEL)
 def test_two_optimizer_steps(
     differentiate: Callable,
     case: Case,
@@ -251,7 +251,7 @@ def test_two_optimizer_steps(
         golden_meta["parameters"],
         kind=kind,
         zero=zero_gradient(case),
-        rtol=(2e-5, 1e-4, case.bounds.stepped_loss),
+        rtol=(2e-5, 1e-4, None if case.name == IN_FLOAT64 else case.bounds.stepped_loss),
         share=0.04,
     )
 
@@ -301,7 +301,7 @@ def check_two_steps(
     *,
     kind: str,
     zero: re.Pattern,
-    rtol: tuple[float, float, float],
+    rtol: tuple[float, float, float | None],
     share: float,
 ) -> None:
     """Makes two updates and compares them, and the totals before and after each."""
@@ -322,7 +322,8 @@ def check_two_steps(
     totals.append(differentiate(params, constants, batch)[0][0])
     np.testing.assert_allclose(norms, golden[f"{kind}/grad_norms"], rtol=1e-2)
     for total, expected, bound in zip(totals, golden[f"{kind}/totals"], rtol, strict=True):
-        np.testing.assert_allclose(total, expected, rtol=bound)
+        if bound is not None:
+            np.testing.assert_allclose(total, expected, rtol=bound)
 
 
 def check_update(
