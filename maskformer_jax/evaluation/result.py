@@ -1,7 +1,7 @@
 """The results of one image in a form that is pleasant to use."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class FoundInstance(NamedTuple):
 
     label: int  # class 0..K-1
     score: float  # 0..1
-    mask: Any  # bool [H, W]
+    mask: np.ndarray  # bool [H, W]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,8 @@ class Result:
     A field is None where the model does not give it.
     """
 
-    semantic: Any = None  # int32 [H, W], labels 0..K-1
-    panoptic: Any = None  # int32 [H, W], segment ids, 0 where there is none
+    semantic: np.ndarray | None = None  # int32 [H, W], labels 0..K-1
+    panoptic: np.ndarray | None = None  # int32 [H, W], segment ids, 0 where there is none
     segments: tuple[Segment, ...] | None = None  # of `panoptic`, by id
     instances: tuple[FoundInstance, ...] | None = None  # the surest first
 
