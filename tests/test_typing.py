@@ -15,9 +15,9 @@ PACKAGE = Path(maskformer_jax.__file__).parent
 
 def test_public_names_have_types_under_strict_mypy(tmp_path):
     pytest.importorskip("mypy")
+    options = ["--strict", "--config-file=", "--follow-imports=silent"]
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent"]
-        + [f"--cache-dir={tmp_path / 'cache'}", str(USER_FILE)],
+        [sys.executable, "-m", "mypy", *options, "--cache-dir=cache", str(USER_FILE)],
         cwd=tmp_path,
         env=os.environ | {"MYPYPATH": str(PACKAGE.parent)},
         capture_output=True,

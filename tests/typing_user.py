@@ -1,14 +1,15 @@
-"""A user's ten lines for `mypy --strict`: `assert_type` fails where a public name has lost its type.
+"""A user's ten lines for `mypy --strict`: `assert_type` fails where a public name lost its type.
 
-Checked by tests/test_typing.py and, with the package installed from its wheel, by .ci/run; not run.
+Not run; checked by tests/test_typing.py and, with the package installed from its wheel, by .ci/run.
 """
 
 from typing import assert_type
 
 import jax
-import maskformer_jax as mf
 import numpy as np
 from flax import linen as nn
+
+import maskformer_jax as mf
 
 assert_type(mf.__version__, str)
 assert_type(mf.list_models(), list[str])
