@@ -98,7 +98,7 @@ def load_pretrained(
     info = load_dataset_info(config.data.dataset)
     model = build_model(config.model, num_classes=info.num_classes)
     template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3), jnp.uint8))
-    variables = read_variables(path, template)
+    variables = read_variables(path, template, config.model)
     categories = _rename(info.categories, find_label_names(path), path=path)
     return Loaded(model=model, variables=variables, config=config, categories=categories)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from maskformer_jax.config import (
     AugmentConfig,
+    BackboneConfig,
     Config,
     DataConfig,
     EvalConfig,
@@ -16,7 +17,7 @@ from maskformer_jax.config import (
     TTAConfig,
 )
 
-BACKBONES: dict[str, Callable[[], ResNetConfig | SwinConfig]] = {
+BACKBONES: dict[str, Callable[[], BackboneConfig]] = {
     "R50": lambda: ResNetConfig(depth=50),
     "R101": lambda: ResNetConfig(depth=101),
     # "c" as DeepLab has it: three 3x3 convolutions for a stem, and dilated ones in res5.

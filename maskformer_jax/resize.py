@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int, Shaped
 
-Size = tuple[int, int]  # (height, width) in pixels
+from maskformer_jax.types import Size
 
 
 def padded_size(size: Size, multiple: int) -> Size:

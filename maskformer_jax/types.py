@@ -10,6 +10,8 @@ can make them without importing JAX; the shapes stand in the comments.
 
 from typing import Any, NamedTuple
 
+Size = tuple[int, int]  # (height, width) in pixels
+
 
 class Batch(NamedTuple):
     """What the model trains on.

@@ -11,7 +11,7 @@ from maskformer_jax.config.io import configs_folder, list_config_names, load_con
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.transforms import PAD_COLOR
 from maskformer_jax.losses import FOCAL_ALPHA, FOCAL_GAMMA
-from maskformer_jax.models.resnet import BLOCKS
+from maskformer_jax.parts.backbones.resnet.model import BLOCKS
 from maskformer_jax.recipes import BACKBONES, semantic_augment
 
 TABLE = json.loads(Path(__file__).with_name("published_configs.json").read_text())

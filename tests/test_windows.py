@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskformer_jax.windows import relative_position_index, shift_regions
+from maskformer_jax.parts.backbones.swin.windows import relative_position_index, shift_regions
 
 
 def test_index_of_a_small_window():

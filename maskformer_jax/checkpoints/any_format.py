@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from maskformer_jax.checkpoints import own
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, ModelConfig
 from maskformer_jax.config.io import list_config_names
 from maskformer_jax.convert import huggingface, official
 from maskformer_jax.convert.huggingface_config import (
@@ -21,13 +21,14 @@ from maskformer_jax.data.registry import find_dataset
 from maskformer_jax.errors import UserError
 
 
-def read_variables(path: Path, template: Any) -> dict[str, Any]:
+def read_variables(path: Path, template: Any, model: ModelConfig) -> dict[str, Any]:
     """The variables of a checkpoint of any kind, on the default device.
 
     Args:
         path: A workdir of ours or one checkpoint in it, or a published `.pkl` (or its tensors in
             a `.pth`, `.safetensors` or `.npz`), or a Hugging Face folder.
         template: Their shapes, as `jax.eval_shape(model.init, key, images)` gives them.
+        model: The config of the model.
 
     Raises:
         UserError: there is no checkpoint, it is damaged, or it does not fit the template; tensors
@@ -35,11 +36,12 @@ def read_variables(path: Path, template: Any) -> dict[str, Any]:
     """
     if is_huggingface_folder(path):
         tensors = huggingface.read_folder(path)
-        return jax.device_put(huggingface.to_variables(tensors, template, source=str(path)))
+        return jax.device_put(huggingface.to_variables(tensors, template, model, source=str(path)))
     if own.is_checkpoint(path):
         return own.restore_model_variables(path, template)
     _require_published_file(path)
-    return jax.device_put(official.to_variables(read_tensors(path), template, source=str(path)))
+    tensors = read_tensors(path)
+    return jax.device_put(official.to_variables(tensors, template, model, source=str(path)))
 
 
 def find_config(path: Path) -> Config:

@@ -55,6 +55,7 @@ def write_published(
         raise UserError(f"{file}: should end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     tensors = official.from_variables(
         jax.tree.map(np.asarray, variables),
+        config.model,
         naming=naming,
         no_object_weight=config.loss.no_object_weight,
     )
@@ -87,7 +88,9 @@ def write_huggingface(
     description = describe_model(config, label_names)
     _require_empty(folder)
     tensors = huggingface.from_variables(
-        jax.tree.map(np.asarray, variables), no_object_weight=config.loss.no_object_weight
+        jax.tree.map(np.asarray, variables),
+        config.model,
+        no_object_weight=config.loss.no_object_weight,
     )
     tensors = {name: np.require(tensor, requirements="C") for name, tensor in tensors.items()}
     content = safetensors.numpy.save(tensors, metadata={"format": "pt"})

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from maskformer_jax.config import Config
 from maskformer_jax.config.check import check_config
 from maskformer_jax.config.fields import (
     check_json_value,
+    choose_kind,
     did_you_mean,
     section_hints,
-    section_types,
 )
+from maskformer_jax.config.kinds import section_kinds
 from maskformer_jax.errors import UserError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -156,29 +158,26 @@ def _explain(error: Exception, file: Path) -> str:
 def _from_values(section_type: type, values: Any, prefix: str) -> Any:
     where = f"config.{prefix}"[:-1] if prefix else "the config"
     if not isinstance(values, dict):
-        raise UserError(f"{where} must be a JSON object, not {values!r}")
+        raise UserError(f"{where} is {values!r}, but must be a JSON object")
     hints = section_hints(section_type)
+    retired = getattr(section_type, "retired_fields", ())
     fields = {}
     for name, value in values.items():
         path = prefix + name
+        if name in retired:
+            continue
         if name not in hints:
             raise UserError(f"there is no field config.{path}; {did_you_mean(name, hints)}")
-        options = section_types(hints[name])
-        if options:
-            option = _choose(options, value, path=path)
-            fields[name] = _from_values(option, value, path + ".")
+        kinds = section_kinds(hints[name])
+        if kinds:
+            kind = _find_kind(kinds, value, path=path)
+            fields[name] = _from_values(kind, value, path + ".")
         else:
             fields[name] = check_json_value(value, hints[name], path=path)
     return section_type(**fields)
 
 
-def _choose(options: tuple[type, ...], values: Any, *, path: str) -> type:
-    """Which of several kinds of a section the values are of, by their field `type`."""
-    kinds = {getattr(option(), "type", None): option for option in options}
-    kind = values.get("type") if isinstance(values, dict) else None
-    if len(options) == 1 or kind is None:
-        return options[0]
-    if not isinstance(kind, str) or kind not in kinds:
-        names = ", ".join(str(name) for name in kinds)
-        raise UserError(f"config.{path}.type must be one of {names}, not {kind!r}")
-    return kinds[kind]
+def _find_kind(kinds: Mapping[str, type], values: Any, *, path: str) -> type:
+    """Which kind of section the values are of, by their `type`; without one, the first kind."""
+    name = values.get("type") if isinstance(values, dict) else None
+    return next(iter(kinds.values())) if name is None else choose_kind(kinds, name, path=path)

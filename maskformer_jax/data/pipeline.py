@@ -23,7 +23,7 @@ from absl import flags
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import Config, DataConfig
-from maskformer_jax.config.check import VARYING_MAPPERS
+from maskformer_jax.config.data import VARYING_MAPPERS
 from maskformer_jax.data.example import Source
 from maskformer_jax.data.grouping import BatchOrder
 from maskformer_jax.data.registry import load_dataset_info

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from maskformer_jax.config import Config, Size
-from maskformer_jax.config.check import VARYING_MAPPERS
+from maskformer_jax.config.data import VARYING_MAPPERS
 from maskformer_jax.data.grouping import padded_sizes
 from maskformer_jax.distributed import is_primary
 from maskformer_jax.training.loop import Training

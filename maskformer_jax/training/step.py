@@ -13,7 +13,7 @@ from maskformer_jax.config import Config
 from maskformer_jax.criterion.denominators import Denominators, count_denominators
 from maskformer_jax.criterion.total import compute_losses
 from maskformer_jax.errors import UserError
-from maskformer_jax.models.layers import remat_compiler_options
+from maskformer_jax.parts.layers import remat_compiler_options
 from maskformer_jax.training.mesh import batch_sharding, replicated
 from maskformer_jax.training.schedule import make_schedule
 from maskformer_jax.training.state import TrainState

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from maskformer_jax.convert.rules import (
+from maskformer_jax.errors import UserError
+from maskformer_jax.tensor_rules.rules import (
     CONV,
     HEADS_OUT,
     LINEAR,
@@ -12,7 +13,6 @@ from maskformer_jax.convert.rules import (
     import_tensors,
     packed_heads,
 )
-from maskformer_jax.errors import UserError
 
 RNG = np.random.default_rng(0)
 RULES = (

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from maskformer_jax.convert.backbones import swin_to_variables
+
 from maskformer_jax.errors import UserError
-from maskformer_jax.models.swin import Swin
+from maskformer_jax.parts.backbones.swin.model import Swin
 
 MODEL = Swin(embed_dim=8, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 4), window=2)
 TEMPLATE = jax.eval_shape(MODEL.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))

@@ -10,7 +10,7 @@ from data.layouts import LAYOUTS, draw_scene, save
 
 from maskformer_jax.__main__ import main
 from maskformer_jax.config import AugmentConfig, Config, DataConfig, TrainConfig
-from maskformer_jax.config.check import VARYING_MAPPERS
+from maskformer_jax.config.data import VARYING_MAPPERS
 from maskformer_jax.data.check import check_dataset
 from maskformer_jax.data.example import Example
 from maskformer_jax.data.pipeline import train_batches

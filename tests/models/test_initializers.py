@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskformer_jax.models import initializers
-from maskformer_jax.models.transformer_decoder import TransformerDecoder
+from maskformer_jax.parts.transformer_decoders.maskformer.model import TransformerDecoder
 
 KEY = jax.random.key(0)
 

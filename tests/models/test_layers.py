@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from maskformer_jax.models.frozen_batch_norm import FrozenBatchNorm
-from maskformer_jax.models.initializers import msra_fill
-from maskformer_jax.models.layers import MLP, conv, group_norm, layer_norm
+from maskformer_jax.parts.backbones.resnet.frozen_batch_norm import FrozenBatchNorm
+from maskformer_jax.parts.initializers import msra_fill
+from maskformer_jax.parts.layers import MLP, conv, group_norm, layer_norm
 
 RNG = np.random.default_rng(0)
 

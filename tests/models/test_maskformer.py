@@ -21,7 +21,7 @@ from maskformer_jax.models.build import (
     build_transformer_decoder,
 )
 from maskformer_jax.models.maskformer import MaskFormer
-from maskformer_jax.models.pixel_decoder import PixelDecoderOutput
+from maskformer_jax.parts.pixel_decoders.fpn.model import PixelDecoderOutput
 from maskformer_jax.types import Predictions
 
 RNG = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from maskformer_jax.config import (
     TransformerDecoderConfig,
 )
 from maskformer_jax.models.build import build_model
-from maskformer_jax.models.layers import remat_compiler_options
+from maskformer_jax.parts.layers import remat_compiler_options
 from maskformer_jax.training.optimizer import make_optimizer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)

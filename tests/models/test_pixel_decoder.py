@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maskformer_jax.models.pixel_decoder import FPNPixelDecoder
+from maskformer_jax.parts.pixel_decoders.fpn.model import FPNPixelDecoder
 
 RNG = np.random.default_rng(0)
 SIZES = {"res2": (9, 13), "res3": (5, 7), "res4": (3, 4), "res5": (2, 2)}  # no exact doubles

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskformer_jax.models.position_encoding import encode_positions
+from maskformer_jax.parts.position_encoding import encode_positions
 
 COMPONENTS = Path(__file__).parents[1] / "golden" / "components.npz"
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.models.resnet import BLOCKS, ResNet
+from maskformer_jax.parts.backbones.resnet.model import BLOCKS, ResNet
 
 IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(2, 37, 50, 3)), jnp.float32)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from maskformer_jax.models.swin import (
+from maskformer_jax.parts.backbones.swin.model import (
     PatchMerging,
     Swin,
     SwinBlock,

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.models.transformer import TransformerDecoderLayer
-from maskformer_jax.models.transformer_decoder import TransformerDecoder
+from maskformer_jax.parts.transformer_decoders.maskformer.model import TransformerDecoder
+from maskformer_jax.parts.transformer_layers import TransformerDecoderLayer
 
 RNG = np.random.default_rng(0)
 CONTEXT = jnp.asarray(RNG.normal(size=(2, 3, 4, 12)), jnp.float32)

@@ -5,7 +5,7 @@ import pytest
 
 from maskformer_jax.config import PixelDecoderConfig
 from maskformer_jax.models.build import build_pixel_decoder
-from maskformer_jax.models.transformer_encoder import TransformerEncoder
+from maskformer_jax.parts.pixel_decoders.transformer_fpn.model import TransformerEncoder
 
 RNG = np.random.default_rng(0)
 FEATURE = jnp.asarray(RNG.normal(size=(2, 3, 4, 6)), jnp.float32)

@@ -14,7 +14,7 @@ from toy_training import Toy, ToyModel
 from maskformer_jax.commands import train
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import to_json
-from maskformer_jax.models.layers import rematerialise
+from maskformer_jax.parts.layers import rematerialize
 from maskformer_jax.training import loop
 from maskformer_jax.training.cost_report import (
     StepCost,
@@ -70,7 +70,7 @@ class DeepToy(nn.Module):
     def __call__(self, images: Any, image_valid: Any = None, *, train: bool = False) -> Any:
         x = jnp.asarray(images, jnp.float32) / 255
         for part in range(3):
-            run = rematerialise(partial(_run_part, name=f"part{part}"), on=self.remat)
+            run = rematerialize(partial(_run_part, name=f"part{part}"), on=self.remat)
             x = run(self, x)
         return ToyModel(name="toy")(x, image_valid, train=train)
 

@@ -1,13 +1,14 @@
-"""ImageNet backbones: from files under the names of several libraries to our variables."""
+"""ImageNet ResNets: from files under the names of several libraries to our variables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from maskformer_jax.convert.official import RESNET_RULES, SWIN_RULES
-from maskformer_jax.convert.rules import Renames, import_tensors
 from maskformer_jax.errors import UserError
+from maskformer_jax.parts.backbones.imagenet_files import NOT_BACKBONE, WRAPPERS
+from maskformer_jax.parts.backbones.resnet.names import PUBLISHED_RULES
+from maskformer_jax.tensor_rules.transfer import import_tensors
 
 InputFormat = Literal["rgb_normalized", "bgr_mean"]
 
@@ -15,9 +16,6 @@ CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 MSRA_MEAN_RGB = (123.675, 116.28, 103.53)  # with which detectron2 runs Caffe2's files
 NORM_EPSILON = 1e-5  # of frozen batch norms
 
-# Whole models bring their backbone below a name; what stands beside it is skipped.
-WRAPPERS = ((r"^(module\.)?(backbone\.)?", ""),)
-NOT_BACKBONE = (r"(sem_seg_head|criterion)\..*", r".*\.num_batches_tracked")
 # To detectron2's names, from those of torchvision and timm ...
 TORCHVISION_RENAMES = (
     *WRAPPERS,
@@ -47,20 +45,7 @@ CAFFE2_RENAMES = (
     (r"\.b$", ".bias"),
 )
 # The classifier, and what the optimizer of Caffe2 left.
-RESNET_SKIPPED = (r"stem\.(fc|linear)\.(weight|bias)", r".*_momentum", *NOT_BACKBONE)
-# Since version 0.9, timm counts the merging of patches to the stage that it leads into.
-TIMM_SWIN_RENAMES = (
-    *WRAPPERS,
-    (r"^layers\.1\.downsample\.", "layers.0.downsample."),
-    (r"^layers\.2\.downsample\.", "layers.1.downsample."),
-    (r"^layers\.3\.downsample\.", "layers.2.downsample."),
-)
-# Classifier, the norm before it, and tables that follow from the sizes.
-SWIN_SKIPPED = (
-    r"(head|head\.fc|norm)\.(weight|bias)",
-    r"layers\..*\.(relative_position_index|attn_mask)",
-    *NOT_BACKBONE,
-)
+SKIPPED = (r"stem\.(fc|linear)\.(weight|bias)", r".*_momentum", *NOT_BACKBONE)
 
 
 def resnet_to_variables(
@@ -120,9 +105,9 @@ def resnet_to_variables(
     variables = import_tensors(
         _add_statistics(tensors) if is_caffe2 else tensors,
         template,
-        RESNET_RULES,
+        PUBLISHED_RULES,
         renames=CAFFE2_RENAMES if is_caffe2 else TORCHVISION_RENAMES,
-        skipped=RESNET_SKIPPED,
+        skipped=SKIPPED,
         source=source,
     )
     if input_format == "bgr_mean":
@@ -133,48 +118,6 @@ def resnet_to_variables(
             std=np.asarray(pixel_std),
         )
     return variables
-
-
-def swin_to_variables(
-    tensors: Mapping[str, np.ndarray],
-    template: Mapping[str, Any],
-    *,
-    source: str = "the backbone file",
-) -> dict[str, Any]:
-    """Turn an ImageNet Swin (the original's names, or timm's) into the variables of our backbone.
-
-    The norms of the four outputs are not part of the classifier; where the file lacks them they
-    start at scale 1 and bias 0.
-
-    Args:
-        tensors: `patch_embed...` and `layers...`, as the original files hold in "model". The
-            classifier and the norm before it are left out.
-        template: the shapes of the backbone's own variables, {"params": ...} without a level
-            "backbone".
-        source: how error messages call the tensors, say the path of their file.
-
-    Returns:
-        Nested dicts of NumPy arrays, shaped as the template.
-
-    Raises:
-        UserError: tensors are missing, unexpected or mis-shaped (names all of them).
-    """
-    norms: dict[str, np.ndarray] = {}
-    for stage in range(4):
-        shape = template["params"][f"norm_res{stage + 2}"]["scale"].shape
-        norms[f"norm{stage}.weight"] = np.ones(shape, np.float32)
-        norms[f"norm{stage}.bias"] = np.zeros(shape, np.float32)
-    is_timm = any(name.startswith("layers.3.downsample.") for name in tensors)
-    renames: Renames = TIMM_SWIN_RENAMES if is_timm else WRAPPERS
-    own = {name.removeprefix("backbone.") for name in tensors}
-    return import_tensors(
-        {name: tensor for name, tensor in norms.items() if name not in own} | dict(tensors),
-        template,
-        SWIN_RULES,
-        renames=renames,
-        skipped=SWIN_SKIPPED,
-        source=source,
-    )
 
 
 def _add_statistics(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

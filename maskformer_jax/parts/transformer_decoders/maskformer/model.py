@@ -1,15 +1,18 @@
 """From learned queries and image features to N pairs of class and mask (paper section 3.4)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from maskformer_jax.models.layers import MLP, head_dense, layer_norm
-from maskformer_jax.models.position_encoding import encode_positions
-from maskformer_jax.models.transformer import TransformerDecoderLayer, TransformerStack
+from maskformer_jax.parts.layers import MLP, layer_norm, torch_dense
+from maskformer_jax.parts.position_encoding import encode_positions
+from maskformer_jax.parts.transformer_decoders.maskformer.config import MaskFormerDecoderConfig
+from maskformer_jax.parts.transformer_layers import TransformerDecoderLayer
+from maskformer_jax.parts.transformer_stack import TransformerStack
 from maskformer_jax.precision import wide_dtype
 from maskformer_jax.types import Predictions
 
@@ -46,16 +49,22 @@ class TransformerDecoder(TransformerStack, kw_only=True):
     @nn.compact
     def __call__(
         self,
-        context: Float[Array, "b h5 w5 c5"],
+        features: Mapping[int, Float[Array, "b _ _ _"]],
         mask_features: Float[Array, "b h w c"],
         *,
         train: bool = False,
     ) -> Predictions:
-        """Predict from the map to which queries attend and the per-pixel embeddings."""
-        outputs = self._decode(context, train=train)  # [L, B, Q, d]
+        """Predict N pairs of class and mask from every layer.
+
+        Args:
+            features: maps by their stride, of which the coarsest is attended to.
+            mask_features: the per-pixel embeddings.
+            train: turns dropout on, which needs the "dropout" rng.
+        """
+        outputs = self._decode(features[max(features)], train=train)  # [L, B, Q, d]
         class_logits = None
         if self.num_classes is not None:
-            head = partial(head_dense, self.num_classes + 1, fan_in=self.hidden_dim)
+            head = partial(torch_dense, self.num_classes + 1, fan_in=self.hidden_dim)
             class_logits = self._apply_head(head, outputs, name="class_embed")
         widths = (self.hidden_dim, self.hidden_dim, self.mask_dim)
         mask_embed = self._apply_head(partial(MLP, widths), outputs, name="mask_embed")
@@ -78,10 +87,10 @@ class TransformerDecoder(TransformerStack, kw_only=True):
         return jnp.stack([head(x) for head, x in zip(heads, outputs, strict=True)])
 
     def _decode(
-        self, context: Float[Array, "b h5 w5 c5"], *, train: bool
+        self, feature: Float[Array, "b h5 w5 c5"], *, train: bool
     ) -> Float[Array, "l b q d"]:
         """Run the layers; one norm, shared by all, is applied to each output handed out."""
-        batch, height, width, channels = context.shape
+        batch, height, width, channels = feature.shape
         query_embed = self.param(
             "query_embed", nn.initializers.normal(1.0), (self.num_queries, self.hidden_dim)
         )
@@ -89,8 +98,8 @@ class TransformerDecoder(TransformerStack, kw_only=True):
             shape = (1, batch, self.num_queries, self.hidden_dim)
             return jnp.broadcast_to(query_embed[None, None], shape)
         if channels != self.hidden_dim or self.enforce_input_proj:
-            context = self._project(context)
-        memory = context.reshape(batch, height * width, self.hidden_dim)
+            feature = self._project(feature)
+        memory = feature.reshape(batch, height * width, self.hidden_dim)
         position = encode_positions(height, width, dim=self.hidden_dim)
         memory_position = jnp.broadcast_to(position.reshape(1, *memory.shape[1:]), memory.shape)
         x = jnp.zeros((batch, self.num_queries, self.hidden_dim), query_embed.dtype)
@@ -107,3 +116,21 @@ class TransformerDecoder(TransformerStack, kw_only=True):
             )
             outputs.append(x)
         return layer_norm("norm")(jnp.stack(outputs if self.deep_supervision else outputs[-1:]))
+
+
+def build(
+    config: MaskFormerDecoderConfig,
+    *,
+    num_classes: int | None,
+    mask_dim: int,
+    dtype: DTypeLike,
+    remat: bool,
+) -> TransformerDecoder:
+    """Make the module of these settings; without `num_classes` it predicts masks only."""
+    return TransformerDecoder(
+        num_classes=num_classes,
+        mask_dim=mask_dim,
+        **config.settings(),
+        dtype=dtype,
+        remat=remat,
+    )

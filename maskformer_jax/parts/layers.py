@@ -10,7 +10,7 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from maskformer_jax.models.initializers import linear_bias, linear_kernel
+from maskformer_jax.parts.initializers import linear_bias, linear_kernel
 
 NORM_EPSILON = 1e-5  # of all layer and group norms; Flax would take 1e-6
 
@@ -70,7 +70,7 @@ def _convolve_points(
     )
 
 
-def rematerialise(function: Callable[..., Any], *, on: bool) -> Callable[..., Any]:
+def rematerialize(function: Callable[..., Any], *, on: bool) -> Callable[..., Any]:
     """Keep a part's inputs alone for the way back, where its inner values are computed again.
 
     The program must be compiled with `remat_compiler_options`.
@@ -109,22 +109,29 @@ def group_norm(name: str, *, dtype: DTypeLike = jnp.float32) -> nn.GroupNorm:
     )
 
 
-def head_dense(features: int, *, fan_in: int, name: str) -> nn.Dense:
-    """Make a linear layer of a prediction head, with PyTorch's default start values.
+def torch_dense(
+    features: int, *, fan_in: int, dtype: DTypeLike | None = None, name: str
+) -> nn.Dense:
+    """Make a linear layer with PyTorch's default start values.
 
-    It computes in the dtype of its parameters, float32, or a wider one of the input.
+    Args:
+        features: output width.
+        fan_in: input width.
+        dtype: of the computation; None: that of the parameters, float32, or a wider one of the
+            input, as in the prediction heads.
+        name: of the module.
     """
     return nn.Dense(
         features,
         kernel_init=linear_kernel,
         bias_init=linear_bias(fan_in),
-        dtype=None,
+        dtype=dtype,
         name=name,
     )
 
 
 class MLP(nn.Module):
-    """Linear layers with ReLU between them, in float32 as `head_dense`.
+    """Linear layers with ReLU between them, in float32.
 
     Attributes:
         features: output width of each layer.
@@ -136,7 +143,7 @@ class MLP(nn.Module):
     def __call__(self, x: Float[Array, "*batch _"]) -> Float[Array, "*batch _"]:
         """Apply the layers to the last axis."""
         for i, width in enumerate(self.features):
-            x = head_dense(width, fan_in=x.shape[-1], name=f"layer_{i}")(x)
+            x = torch_dense(width, fan_in=x.shape[-1], name=f"layer_{i}")(x)
             if i < len(self.features) - 1:
                 x = nn.relu(x)
         return x

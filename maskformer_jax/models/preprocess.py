@@ -8,7 +8,7 @@ from maskformer_jax.precision import widen
 from maskformer_jax.resize import pad_bottom_right, padded_size
 
 
-def prepare_images(
+def preprocess(
     images: UInt8[Array | np.ndarray, "b h w 3"] | Float[Array | np.ndarray, "b h w 3"],
     image_valid: Bool[Array | np.ndarray, "b h w"] | None = None,
     *,

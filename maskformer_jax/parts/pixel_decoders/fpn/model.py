@@ -1,26 +1,18 @@
-"""From backbone features to one embedding per pixel (paper section 3.4, "pixel-level module")."""
+"""FPN-like pixel decoder: from feature maps to one embedding per pixel (paper section 3.4)."""
 
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from maskformer_jax.models.initializers import xavier_fill
-from maskformer_jax.models.layers import conv, group_norm, rematerialise
+from maskformer_jax.parts.initializers import xavier_fill
+from maskformer_jax.parts.layers import conv, group_norm, rematerialize
+from maskformer_jax.parts.pixel_decoders.fpn.config import FPNConfig
+from maskformer_jax.parts.pixel_decoders.output import PixelDecoderOutput
 from maskformer_jax.resize import resize_nearest
-
-LEVELS = ("res2", "res3", "res4", "res5")  # fine to coarse, strides 4, 8, 16, 32
-
-
-class PixelDecoderOutput(NamedTuple):
-    """What a pixel decoder hands to the transformer decoder."""
-
-    mask_features: Array  # [B, H/4, W/4, mask_dim], the per-pixel embeddings
-    context: Array  # [B, H/32, W/32, C], the map to which the queries attend
 
 
 class ConvGroupNorm(nn.Module):
@@ -45,8 +37,7 @@ class FPNPixelDecoder(nn.Module):
     Attributes:
         conv_dim: inner width, a multiple of 32.
         mask_dim: width of the per-pixel embeddings.
-        encoder: res5 to a map of the same size, which takes its place and is the context; without
-            one, the context is res5 itself.
+        encoder: the coarsest map to one of the same size, which takes its place.
         dtype: of the computation; parameters and statistics are float32.
         remat: keep the inputs of each level alone for the gradient.
     """
@@ -59,19 +50,25 @@ class FPNPixelDecoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: Mapping[str, Float[Array, "b _ _ _"]], *, train: bool = False
+        self, features: Mapping[int, Float[Array, "b _ _ _"]], *, train: bool = False
     ) -> PixelDecoderOutput:
-        """Merge "res2" .. "res5" into per-pixel embeddings of the size of "res2".
+        """Merge feature maps, coarse to fine, into embeddings of the size of the finest.
 
-        `train` turns the encoder's dropout on, which needs the "dropout" rng.
+        The queries attend to the coarsest map, the encoder's output where there is an encoder.
+
+        Args:
+            features: maps by their stride.
+            train: turns the encoder's dropout on, which needs the "dropout" rng.
         """
-        context = features["res5"]
+        strides = sorted(features)
+        coarsest = features[strides[-1]]
         if self.encoder is not None:
-            context = self.encoder(context, train=train)
-        y = nn.relu(ConvGroupNorm(self.conv_dim, 3, self.dtype, name="layer_4")(context))
-        for i in (3, 2, 1):
-            merge = rematerialise(partial(_merge_level, level=i), on=self.remat)
-            y = merge(self, y, features[LEVELS[i - 1]])
+            coarsest = self.encoder(coarsest, train=train)
+        name = f"layer_{len(strides)}"
+        y = nn.relu(ConvGroupNorm(self.conv_dim, 3, self.dtype, name=name)(coarsest))
+        for level in range(len(strides) - 1, 0, -1):
+            merge = rematerialize(partial(_merge_level, level=level), on=self.remat)
+            y = merge(self, y, features[strides[level - 1]])
         # The paper's text has a 1x1 convolution here, the published weights a 3x3 one.
         mask_features = conv(
             self.mask_dim,
@@ -81,7 +78,7 @@ class FPNPixelDecoder(nn.Module):
             dtype=self.dtype,
             name="mask_features",
         )(y)
-        return PixelDecoderOutput(mask_features=mask_features, context=context)
+        return PixelDecoderOutput(mask_features, {strides[-1]: coarsest})
 
 
 def _merge_level(decoder: FPNPixelDecoder, y: Array, lateral: Array, *, level: int) -> Array:
@@ -91,3 +88,8 @@ def _merge_level(decoder: FPNPixelDecoder, y: Array, lateral: Array, *, level: i
     height, width = lateral.shape[1:3]
     y = lateral + resize_nearest(y, (height, width), axes=(1, 2))
     return nn.relu(ConvGroupNorm(decoder.conv_dim, 3, decoder.dtype, name=f"layer_{level}")(y))
+
+
+def build(config: FPNConfig, *, dtype: DTypeLike, remat: bool) -> FPNPixelDecoder:
+    """Make the module of these settings."""
+    return FPNPixelDecoder(**config.settings(), dtype=dtype, remat=remat)

@@ -1,12 +1,18 @@
-"""What files of Swin have in common, however they name the parts of a block."""
+"""Swin under the names of its original code, which detectron2 and the published checkpoints have.
+
+`swin_stages` and `window_indices` are what all files of Swin have in common.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from maskformer_jax.convert.rules import LINEAR, Rule, norm, number
-from maskformer_jax.windows import relative_position_index
+from maskformer_jax.parts.backbones.swin.windows import relative_position_index
+from maskformer_jax.tensor_rules.rules import CONV, LINEAR, VECTOR, Rule, affine, norm, number
+
+# Tables of indices, which follow from the size of the windows.
+PUBLISHED_SKIPPED = (r".*\.relative_position_index",)
 
 
 def swin_stages(block: Sequence[Rule], *, layers: str, output_norm: str) -> tuple[Rule, ...]:
@@ -40,3 +46,16 @@ def window_indices(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         for name, tensor in tensors.items()
         if name.endswith("relative_position_bias_table")
     }
+
+
+BLOCK_RULES = (
+    *norm(r"(norm\d)", r"\1"),
+    Rule(r"attention/(relative_position_bias_table)", r"attn.\1", VECTOR),
+    *affine(r"attention/(qkv|proj)", r"attn.\1"),
+    *affine(r"linear(\d)", r"mlp.fc\1"),
+)
+PUBLISHED_RULES = (
+    *affine(r"patch_embed/proj", r"patch_embed.proj", CONV),
+    *norm(r"patch_embed/norm", r"patch_embed.norm"),
+    *swin_stages(BLOCK_RULES, layers="layers", output_norm="norm"),
+)

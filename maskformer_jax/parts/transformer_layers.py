@@ -3,38 +3,21 @@
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from maskformer_jax.models.initializers import (
-    fix_draw,
+from maskformer_jax.parts.initializers import (
     glorot_uniform,
     linear_bias,
     packed_glorot_uniform,
-    xavier_fill,
 )
-from maskformer_jax.models.layers import conv, layer_norm, rematerialise
+from maskformer_jax.parts.layers import layer_norm
 
 BiasInits = tuple[Initializer, Initializer]
-Layer = TypeVar("Layer", bound="TransformerLayer")
-
-
-def share_biases(key: Array, *, hidden_dim: int, ffn_dim: int) -> BiasInits:
-    """Draw the two feed-forward biases once, for all layers of a stack.
-
-    The published stacks are clones of one layer of which only the matrices are drawn again.
-    """
-    first, second = jax.random.split(key)
-    return (
-        fix_draw(linear_bias(hidden_dim), fixed_key=first),
-        fix_draw(linear_bias(ffn_dim), fixed_key=second),
-    )
 
 
 def attention(
@@ -208,69 +191,3 @@ class TransformerDecoderLayer(TransformerLayer):
             x = self._add_branch(x, attend_to_queries, norm="norm1", train=train)
         x = self._add_branch(x, attend_to_memory, norm="norm2", train=train)
         return self._add_branch(x, feed_forward, norm="norm3", train=train)
-
-
-class TransformerStack(nn.Module):
-    """What the encoder and the decoder share: the settings of their layers and what comes first.
-
-    Attributes:
-        num_layers: transformer layers.
-        hidden_dim: width, a multiple of 4 and of num_heads.
-        num_heads: attention heads.
-        ffn_dim: inner width of the feed-forward parts.
-        dropout: rate in training.
-        pre_norm: see TransformerLayer.
-        dtype: of the computation; norms and softmax are float32.
-        remat: keep the inputs of each layer alone for the gradient.
-    """
-
-    num_layers: int = 6
-    hidden_dim: int = 256
-    num_heads: int = 8
-    ffn_dim: int = 2048
-    dropout: float = 0.1
-    pre_norm: bool = False
-    dtype: DTypeLike = jnp.float32
-    remat: bool = False
-
-    def _project(self, feature: Array) -> Array:
-        """Bring a map to the width of the layers."""
-        return conv(
-            self.hidden_dim,
-            1,
-            use_bias=True,
-            kernel_init=xavier_fill,
-            dtype=self.dtype,
-            name="input_proj",
-        )(feature)
-
-    def _layers(self, layer: type[Layer], **settings: Any) -> list[Layer]:
-        """Make the layers; all start with the same feed-forward biases."""
-        bias_inits = None
-        if self.is_initializing():
-            bias_inits = share_biases(
-                self.make_rng("params"), hidden_dim=self.hidden_dim, ffn_dim=self.ffn_dim
-            )
-        return [
-            layer(
-                num_heads=self.num_heads,
-                ffn_dim=self.ffn_dim,
-                dropout=self.dropout,
-                pre_norm=self.pre_norm,
-                bias_inits=bias_inits,
-                dtype=self.dtype,
-                name=f"layer_{i}",
-                **settings,
-            )
-            for i in range(self.num_layers)
-        ]
-
-    def _run(
-        self, layer: nn.Module, x: Array, *memory: Array, train: bool, **positions: Array
-    ) -> Array:
-        """Apply one of the layers."""
-
-        def run(layer: Any, x: Array, memory: tuple[Array, ...], positions: Any) -> Array:
-            return layer(x, *memory, **positions, train=train)
-
-        return rematerialise(run, on=self.remat)(layer, x, memory, positions)
