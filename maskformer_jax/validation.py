@@ -33,7 +33,7 @@ def require_positive(section: Any, path: str, *names: str) -> Iterator[str]:
 
 
 def require_range(
-    section: Any, path: str, low: float, high: float, wanted: str, *names: str
+    section: Any, path: str, low: int | float, high: int | float, wanted: str, *names: str
 ) -> Iterator[str]:
     """Complain about fields of a section outside of low..high, both included."""
     for name in names:

@@ -211,7 +211,7 @@ def test_help_lists_fields_with_types_and_values(command, capsys):
         (
             ["train", CONFIG, "--workdir=x", "--config.train.num_steps=many"],
             1,
-            "config.train.num_steps must be int, not 'many'",
+            "config.train.num_steps is 'many', but must be int",
         ),
         (["train", CONFIG, "--workdir=x", "--config.train.num_steps=0"], 1, "must be above 0"),
     ],

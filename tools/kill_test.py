@@ -31,12 +31,12 @@ from maskformer_jax.config import (
     DataConfig,
     DistributedConfig,
     EvalConfig,
+    FPNConfig,
+    MaskFormerDecoderConfig,
     ModelConfig,
     OptimConfig,
-    PixelDecoderConfig,
     ResNetConfig,
     TrainConfig,
-    TransformerDecoderConfig,
 )
 from maskformer_jax.config.io import to_json
 from maskformer_jax.data.tfds_builders.shapes import prepare_shapes
@@ -57,8 +57,8 @@ def small_config(
         model=ModelConfig(
             head=head,
             backbone=ResNetConfig(depth=18, width=8),
-            pixel_decoder=PixelDecoderConfig(conv_dim=32, mask_dim=32),
-            transformer_decoder=TransformerDecoderConfig(
+            pixel_decoder=FPNConfig(conv_dim=32, mask_dim=32),
+            transformer_decoder=MaskFormerDecoderConfig(
                 num_queries=10, num_layers=1, hidden_dim=16, num_heads=2, ffn_dim=32
             ),
         ),

@@ -10,7 +10,7 @@ Cost: published with 8 GPUs, two images and 16.5 GB each.
 Expected: PQ 35.7.
 """
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, TransformerFPNConfig
 from maskformer_jax.recipes import ade20k_panoptic, use_backbone
 
 
@@ -18,5 +18,5 @@ def get_config() -> Config:
     """This recipe, a new object at each call."""
     config = ade20k_panoptic()
     use_backbone(config, "R101")
-    config.model.pixel_decoder.type = "transformer_fpn"
+    config.model.pixel_decoder = TransformerFPNConfig()
     return config

@@ -10,7 +10,7 @@ Cost: published with 64 GPUs, one image and 27.4 GB each.
 Expected: PQ 47.6.
 """
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, TransformerFPNConfig
 from maskformer_jax.recipes import coco_panoptic, use_backbone
 
 
@@ -18,5 +18,5 @@ def get_config() -> Config:
     """This recipe, a new object at each call."""
     config = coco_panoptic()
     use_backbone(config, "R101")
-    config.model.pixel_decoder.type = "transformer_fpn"
+    config.model.pixel_decoder = TransformerFPNConfig()
     return config

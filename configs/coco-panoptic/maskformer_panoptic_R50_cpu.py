@@ -13,7 +13,7 @@ A few hundred images cannot teach 133 categories: this runs the whole panoptic p
 
 from pathlib import Path
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, FPNConfig
 from maskformer_jax.config.io import load_config
 
 
@@ -22,9 +22,7 @@ def get_config() -> Config:
     config = load_config(Path(__file__).with_name("maskformer_panoptic_R50_bs64_554k.py"))
     config.model.backbone.stride_in_1x1 = True
     config.model.backbone.freeze_at = 2
-    config.model.pixel_decoder.type = "fpn"
-    config.model.pixel_decoder.conv_dim = 128
-    config.model.pixel_decoder.mask_dim = 128
+    config.model.pixel_decoder = FPNConfig(conv_dim=128, mask_dim=128)
     config.model.transformer_decoder.num_layers = 3
     config.model.transformer_decoder.ffn_dim = 1024
     config.model.transformer_decoder.dropout = 0.0

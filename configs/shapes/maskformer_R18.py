@@ -9,12 +9,12 @@ from maskformer_jax.config import (
     Config,
     DataConfig,
     EvalConfig,
+    FPNConfig,
+    MaskFormerDecoderConfig,
     ModelConfig,
     OptimConfig,
-    PixelDecoderConfig,
     ResNetConfig,
     TrainConfig,
-    TransformerDecoderConfig,
 )
 
 
@@ -23,8 +23,8 @@ def get_config() -> Config:
     return Config(
         model=ModelConfig(
             backbone=ResNetConfig(depth=18, width=32, norm="group_norm"),
-            pixel_decoder=PixelDecoderConfig(conv_dim=64, mask_dim=64),
-            transformer_decoder=TransformerDecoderConfig(
+            pixel_decoder=FPNConfig(conv_dim=64, mask_dim=64),
+            transformer_decoder=MaskFormerDecoderConfig(
                 num_queries=20, num_layers=3, hidden_dim=64, ffn_dim=256, dropout=0.0
             ),
         ),

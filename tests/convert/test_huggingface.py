@@ -105,7 +105,9 @@ def test_the_command_converts_to_every_kind(folder, tmp_path, variables, capsys)
     current = convert(run, "current.safetensors", "--naming=current")
     for file in ("model.safetensors", "config.json", "preprocessor_config.json"):
         assert (back / file).read_bytes() == (folder / file).read_bytes()
-    tensors = from_variables(variables, naming="released", no_object_weight=0.25)
+    tensors = from_variables(
+        variables, make_config().model, naming="released", no_object_weight=0.25
+    )
     for name, tensor in read_tensors(released).items():
         np.testing.assert_array_equal(tensor, tensors[name])
     level = "sem_seg_head.pixel_decoder.mask_features.bias"

@@ -11,11 +11,11 @@ import pytest
 
 from maskformer_jax.config import (
     Config,
+    MaskFormerDecoderConfig,
     ModelConfig,
-    PixelDecoderConfig,
     ResNetConfig,
     SwinConfig,
-    TransformerDecoderConfig,
+    TransformerFPNConfig,
 )
 from maskformer_jax.models.build import build_model
 from maskformer_jax.parts.layers import remat_compiler_options
@@ -29,10 +29,10 @@ SWIN = SwinConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), wind
 def tiny(backbone: Any = None, **settings: Any) -> Any:
     config = ModelConfig(
         backbone=backbone or ResNetConfig(depth=18, width=8),
-        pixel_decoder=PixelDecoderConfig(
-            type="transformer_fpn", conv_dim=32, mask_dim=16, num_layers=1, num_heads=2, ffn_dim=32
+        pixel_decoder=TransformerFPNConfig(
+            conv_dim=32, mask_dim=16, num_layers=1, num_heads=2, ffn_dim=32
         ),
-        transformer_decoder=TransformerDecoderConfig(
+        transformer_decoder=MaskFormerDecoderConfig(
             num_queries=4, num_layers=2, hidden_dim=32, num_heads=2, ffn_dim=32
         ),
         **settings,

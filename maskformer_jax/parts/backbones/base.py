@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class ImageFormat(NamedTuple):
     pixel_std: tuple[float, float, float]
 
 
+@runtime_checkable
 class BackboneWeights(Protocol):
     """The names in the `weights.py` of a backbone. Paths and names start below the backbone."""
 

@@ -1,7 +1,7 @@
 """What the system knows of any pixel decoder."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from maskformer_jax.parts.part import DecayRows, PartConfig, weights_module
 from maskformer_jax.tensor_rules.rules import Rule
@@ -14,6 +14,7 @@ class PixelDecoderConfig(PartConfig):
     mask_dim: int = 256  # width of the per-pixel embeddings
 
 
+@runtime_checkable
 class PixelDecoderWeights(Protocol):
     """The names in the `weights.py` of a pixel decoder. Paths and names start below the part."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from maskformer_jax.parts.part import DecayRows, PartConfig, weights_module
 from maskformer_jax.tensor_rules.rules import Rule
@@ -16,6 +16,7 @@ class TransformerDecoderConfig(PartConfig):
     deep_supervision: bool = True  # predict after every layer, for the losses; else after the last
 
 
+@runtime_checkable
 class TransformerDecoderWeights(Protocol):
     """The names in the `weights.py` of a decoder. Our paths start below the part."""
 

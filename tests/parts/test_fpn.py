@@ -5,7 +5,7 @@ import numpy as np
 from maskformer_jax.parts.pixel_decoders.fpn.model import FPNPixelDecoder
 
 RNG = np.random.default_rng(0)
-SIZES = {"res2": (9, 13), "res3": (5, 7), "res4": (3, 4), "res5": (2, 2)}  # no exact doubles
+SIZES = {4: (9, 13), 8: (5, 7), 16: (3, 4), 32: (2, 2)}  # no exact doubles
 FEATURES = {
     name: jnp.asarray(RNG.normal(size=(2, *size, 6)), jnp.float32) for name, size in SIZES.items()
 }
@@ -33,15 +33,15 @@ def test_follows_the_published_flow(make_variables):
     output = jax.jit(decoder.apply)(variables, FEATURES)
     expected = jax.jit(published_flow)(variables["params"])
     np.testing.assert_allclose(output.mask_features, expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(output.context, FEATURES["res5"])
+    np.testing.assert_array_equal(output.features[32], FEATURES[32])
 
 
 def published_flow(params):
     def block(name, x):
         return group_normalize(convolve(x, params[name]["conv"]["kernel"]), params[name]["norm"])
 
-    y = jax.nn.relu(block("layer_4", FEATURES["res5"]))
-    for i, level in ((3, "res4"), (2, "res3"), (1, "res2")):
+    y = jax.nn.relu(block("layer_4", FEATURES[32]))
+    for i, level in ((3, 16), (2, 8), (1, 4)):
         lateral = block(f"adapter_{i}", FEATURES[level])
         height, width = SIZES[level]
         rows = np.arange(height) * y.shape[1] // height

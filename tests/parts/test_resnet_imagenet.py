@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from maskformer_jax.convert.backbones import CAFFE_MEAN_RGB, resnet_to_variables
 
 from maskformer_jax.config import ModelConfig
 from maskformer_jax.convert.readers import read_tensors
 from maskformer_jax.errors import UserError
+from maskformer_jax.parts.backbones.resnet.imagenet import CAFFE_MEAN_RGB, resnet_to_variables
 from maskformer_jax.parts.backbones.resnet.model import ResNet
 
 MEAN, STD = ModelConfig().pixel_mean, ModelConfig().pixel_std

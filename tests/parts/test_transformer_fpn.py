@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.config import PixelDecoderConfig
+from maskformer_jax.config import FPNConfig, TransformerFPNConfig
 from maskformer_jax.models.build import build_pixel_decoder
 from maskformer_jax.parts.pixel_decoders.transformer_fpn.model import TransformerEncoder
 
@@ -44,11 +44,11 @@ def test_dropout_acts_in_training_alone(make_variables):
 
 @pytest.mark.parametrize("kind", ["fpn", "transformer_fpn"])
 def test_what_the_pixel_decoder_hands_on_is_the_encoders_output(make_variables, kind):
-    config = PixelDecoderConfig(
-        type=kind, conv_dim=32, mask_dim=5, num_layers=1, num_heads=2, ffn_dim=8
-    )
+    config = FPNConfig(conv_dim=32, mask_dim=5)
+    if kind == "transformer_fpn":
+        config = TransformerFPNConfig(conv_dim=32, mask_dim=5, num_layers=1, num_heads=2, ffn_dim=8)
     features = {
-        f"res{i}": jnp.asarray(RNG.normal(size=(1, 2 ** (5 - i), 2 ** (5 - i), 6)), jnp.float32)
+        2**i: jnp.asarray(RNG.normal(size=(1, 2 ** (5 - i), 2 ** (5 - i), 6)), jnp.float32)
         for i in (2, 3, 4, 5)
     }
     decoder = build_pixel_decoder(config)
@@ -56,8 +56,8 @@ def test_what_the_pixel_decoder_hands_on_is_the_encoders_output(make_variables, 
     output = decoder.apply(variables, features)
     assert output.mask_features.shape == (1, 8, 8, 5)
     if kind == "fpn":
-        np.testing.assert_array_equal(output.context, features["res5"])
+        np.testing.assert_array_equal(output.features[32], features[32])
     else:
         encoder = {"params": variables["params"]["encoder"]}
-        expected = decoder.encoder.clone(parent=None).apply(encoder, features["res5"])
-        np.testing.assert_allclose(output.context, expected, rtol=1e-5, atol=1e-5)
+        expected = decoder.encoder.clone(parent=None).apply(encoder, features[32])
+        np.testing.assert_allclose(output.features[32], expected, rtol=1e-5, atol=1e-5)

@@ -13,7 +13,7 @@ def test_strides_and_widths(depth):
     model = ResNet(depth=depth, width=4)
     features, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), IMAGES)
     expansion = 1 if depth < 50 else 4
-    assert sorted(features) == ["res2", "res3", "res4", "res5"]
+    assert sorted(features) == [4, 8, 16, 32]
     for i, (name, x) in enumerate(sorted(features.items())):
         stride = 4 * 2**i
         assert x.shape == (2, -(-37 // stride), -(-50 // stride), 4 * 2**i * expansion)
@@ -39,8 +39,8 @@ def test_caffe_strides_differ_from_torchvision_strides(make_variables):
     variables = make_variables(model, IMAGES)
     caffe = model.clone(stride_in_1x1=True)
     ours, theirs = (jax.jit(m.apply)(variables, IMAGES) for m in (model, caffe))
-    np.testing.assert_allclose(ours["res2"], theirs["res2"], atol=1e-5)  # its stride is 1
-    for level in ("res3", "res4", "res5"):
+    np.testing.assert_allclose(ours[4], theirs[4], atol=1e-5)  # its stride is 1
+    for level in (8, 16, 32):
         assert ours[level].shape == theirs[level].shape
         assert np.abs(ours[level] - theirs[level]).max() > 0.1 * ours[level].std()
 
@@ -81,7 +81,7 @@ def test_basic_blocks_and_bfloat16(shallow_variables):
     def run(variables):
         moved = model.clone(stride_in_1x1=True)
         low = model.clone(dtype=jnp.bfloat16)
-        return [m.apply(variables, IMAGES)["res5"] for m in (model, moved, low)]
+        return [m.apply(variables, IMAGES)[32] for m in (model, moved, low)]
 
     full, moved, low = run(shallow_variables)
     np.testing.assert_array_equal(full, moved)
@@ -110,6 +110,6 @@ def test_dilations_widen_the_view_of_res5_and_keep_its_size(make_variables):
     variables = make_variables(model, IMAGES)
     plain = jax.jit(model.apply)(variables, IMAGES)
     dilated = jax.jit(model.clone(res5_dilations=(1, 2, 4)).apply)(variables, IMAGES)
-    np.testing.assert_array_equal(plain["res4"], dilated["res4"])
-    assert plain["res5"].shape == dilated["res5"].shape
-    assert jnp.abs(plain["res5"] - dilated["res5"]).max() > 1e-2
+    np.testing.assert_array_equal(plain[16], dilated[16])
+    assert plain[32].shape == dilated[32].shape
+    assert jnp.abs(plain[32] - dilated[32]).max() > 1e-2

@@ -31,13 +31,13 @@ def make(make_variables):
 
     def make(**settings):
         decoder = TransformerDecoder(**(SETTINGS | settings))
-        return decoder, make_variables(decoder, CONTEXT, MASK_FEATURES)
+        return decoder, make_variables(decoder, {32: CONTEXT}, MASK_FEATURES)
 
     return make
 
 
 def run(decoder, variables, context=CONTEXT, mask_features=MASK_FEATURES):
-    return jax.jit(decoder.apply)(variables, context, mask_features)
+    return jax.jit(decoder.apply)(variables, {32: context}, mask_features)
 
 
 def test_shapes_and_layers(make):
@@ -97,7 +97,7 @@ def test_dropout_needs_train_and_its_rng(make):
     def train(seed):
         return decoder.apply(
             variables,
-            context,
+            {32: context},
             mask_features,
             train=True,
             rngs={"dropout": jax.random.key(seed)},
@@ -112,7 +112,7 @@ def test_dropout_needs_train_and_its_rng(make):
     attended = state["intermediates"]["layer_0"]["self_attention"]["__call__"][0]
     assert np.abs(attended[0] - attended[1]).max() > 1e-3
     with pytest.raises(Exception, match="dropout"):
-        decoder.apply(variables, context, mask_features, train=True)
+        decoder.apply(variables, {32: context}, mask_features, train=True)
 
 
 def test_as_many_tokens_as_channels_raise_no_warning(make):
@@ -120,7 +120,7 @@ def test_as_many_tokens_as_channels_raise_no_warning(make):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         decoder, _ = make()
-        jax.eval_shape(decoder.init, jax.random.key(0), context, MASK_FEATURES[:1])
+        jax.eval_shape(decoder.init, jax.random.key(0), {32: context}, MASK_FEATURES[:1])
 
 
 def layer_norm(x, norm):

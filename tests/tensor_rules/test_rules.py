@@ -9,10 +9,9 @@ from maskformer_jax.tensor_rules.rules import (
     VECTOR,
     Rule,
     add_prefix,
-    export_tensors,
-    import_tensors,
     packed_heads,
 )
+from maskformer_jax.tensor_rules.transfer import export_tensors, import_tensors
 
 RNG = np.random.default_rng(0)
 RULES = (

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from maskformer_jax.convert.backbones import swin_to_variables
 
 from maskformer_jax.errors import UserError
+from maskformer_jax.parts.backbones.swin.imagenet import swin_to_variables
 from maskformer_jax.parts.backbones.swin.model import Swin
 
 MODEL = Swin(embed_dim=8, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 4), window=2)
