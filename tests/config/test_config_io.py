@@ -230,10 +230,10 @@ def test_name_of_a_loaded_file(tmp_path):
             "config.optim.warmup_steps is 160000, but must be below config.train.num_steps",
         ),
         ("optim.milestones=20,10", "config.optim.milestones is (20, 10), but must be rising"),
-        ("optim.learning_rate=nan", "config.optim.learning_rate is nan, but must be"),
+        ("optim.learning_rate=nan", "config.optim.learning_rate is 'nan', but must be"),
         ("optim.learning_rate=-1", "config.optim.learning_rate is -1.0, but must be 0 or more"),
-        ("model.pixel_std=1,0,1", "config.model.pixel_std is (1, 0, 1), but must be above 0"),
-        ("eval.overlap_threshold=80", "config.eval.overlap_threshold is 80, but must be 0..1"),
+        ("model.pixel_std=1,0,1", "config.model.pixel_std is (1.0, 0.0, 1.0), but must be above 0"),
+        ("eval.overlap_threshold=80", "config.eval.overlap_threshold is 80.0, but must be 0..1"),
         (
             "eval.tta.short_edges=512,0",
             "config.eval.tta.short_edges is (512, 0), but must be above 0",
@@ -362,7 +362,7 @@ def test_json_lacking_a_field_takes_its_default():
     ("text", "message"),
     [
         ("{", "not a config in JSON"),
-        ("[]", "the config must be a JSON object, not []"),
+        ("[]", "the config is [], but must be a JSON object"),
         ('{"optim": 3}', "config.optim is 3, but must be a JSON object"),
         ('{"optim": {"learnin_rate": 3}}', "no field config.optim.learnin_rate; did you mean lear"),
         ('{"train": {"seed": "a"}}', "config.train.seed is 'a', but must be int"),

@@ -72,7 +72,7 @@ class OneBlock(nn.Module):
     def __call__(self, x, *, train=False):
         x = DeepLabStem(16, name="stem")(x)
         x = BottleneckBlock(16, name="res2_0")(x)
-        return {f"res{i}": x[:, :: 2 ** (i - 2), :: 2 ** (i - 2)] for i in range(2, 6)}
+        return {2**i: x[:, :: 2 ** (i - 2), :: 2 ** (i - 2)] for i in range(2, 6)}
 
 
 MODELS = {

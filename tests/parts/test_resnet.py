@@ -14,10 +14,9 @@ def test_strides_and_widths(depth):
     features, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), IMAGES)
     expansion = 1 if depth < 50 else 4
     assert sorted(features) == [4, 8, 16, 32]
-    for i, (name, x) in enumerate(sorted(features.items())):
-        stride = 4 * 2**i
+    for i, (stride, x) in enumerate(sorted(features.items())):
         assert x.shape == (2, -(-37 // stride), -(-50 // stride), 4 * 2**i * expansion)
-        blocks = [key for key in variables["params"] if key.startswith(f"{name}_")]
+        blocks = [key for key in variables["params"] if key.startswith(f"res{i + 2}_")]
         assert len(blocks) == BLOCKS[depth][i]
 
 

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from maskformer_jax.parts.backbones.swin.model import (
-    PatchMerging,
-    Swin,
-    SwinBlock,
+from maskformer_jax.parts.backbones.swin.model import PatchMerging, Swin, SwinBlock
+from maskformer_jax.parts.backbones.swin.window_attention import (
     WindowAttention,
     join_windows,
     split_windows,
