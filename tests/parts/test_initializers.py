@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.models import initializers
+from maskformer_jax.parts import initializers
 from maskformer_jax.parts.transformer_decoders.maskformer.model import TransformerDecoder
 
 KEY = jax.random.key(0)
