@@ -44,7 +44,7 @@ def show_config(config: Config, *, file: Path, overrides: Iterable[str]) -> str:
         where = f"config.{section.path}" if section.path else "config"
         kind: type = type(section.values)
         title = f"{where}: {first_docstring_line(kind)}"
-        text += ["", *textwrap.wrap(title, WIDTH, subsequent_indent="  ")]
+        text += ["", *textwrap.wrap(title, WIDTH, subsequent_indent=" " * 4)]
         comments = field_comments(kind)
         for name, default in section.defaults.items():
             path = f"{section.path}.{name}".lstrip(".")
