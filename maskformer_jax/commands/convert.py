@@ -7,7 +7,7 @@ from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments, loads the checkpoint and writes it in the other form.
+    """Parse the arguments, load the checkpoint and write it in the other form.
 
     Raises:
         UserError: the config or the checkpoint is wrong, or the output cannot be written.

@@ -10,7 +10,7 @@ from maskformer_jax.evaluation.formats import FORMATS
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments, evaluates and prints the scores.
+    """Parse the arguments, evaluate and print the scores.
 
     Raises:
         UserError: the config, the data or the checkpoint is wrong or missing.

@@ -17,7 +17,7 @@ DESCRIPTION = (
 
 
 def run(argv: Sequence[str]) -> None:
-    """Prints a table with one row for each config."""
+    """Print a table with one row for each config."""
     CommandParser("list", DESCRIPTION).read(argv)
     zoo = read_model_zoo()
     rows = [(name, *describe(zoo.get(name))) for name in list_config_names()]

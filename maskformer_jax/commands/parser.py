@@ -1,7 +1,8 @@
-"""Reading a command's arguments, config overrides among them."""
+"""Parsing a command's arguments, overrides of config fields among them."""
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -37,7 +38,7 @@ class CommandParser(argparse.ArgumentParser):
         self._flags: list[str] = []
         super().__init__(
             prog=f"python -m maskformer_jax {command}",
-            description=summary,
+            description="\n".join(textwrap.fill(line, 100) for line in summary.splitlines()),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -68,7 +69,7 @@ class CommandParser(argparse.ArgumentParser):
         return super().add_argument(*names, **options)  # type: ignore[arg-type]
 
     def add_checkpoint(self) -> None:
-        """Adds `--checkpoint=PATH`, of any kind that `load_pretrained` takes."""
+        """Add `--checkpoint=PATH`, of any kind that `load_pretrained` takes."""
         self.add_argument(
             "--checkpoint",
             type=Path,
@@ -79,7 +80,7 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def read(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-        """The arguments, and the overrides as `A.B=VALUE`.
+        """Parse the arguments; returns them, and the overrides as `A.B=VALUE`.
 
         Raises:
             SystemExit: with status 2 after a usage mistake, 0 after `--help` or `--help-config`.
@@ -122,13 +123,13 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"unknown flag {flag}; {did_you_mean(flag, self._flags)}")
 
     def error(self, message: str) -> NoReturn:
-        """Prints the mistake and how to get help, and exits with status 2."""
+        """Print the mistake and how to get help, and exit with status 2."""
         print(f"error: {message}\nFor all options: {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
 
 def read_config(path_or_name: str, overrides: Sequence[str]) -> Config:
-    """Loads a config, applies the overrides and checks the result.
+    """Load a config, apply the overrides and check the result.
 
     Raises:
         UserError: a file, field or value is wrong.
@@ -159,7 +160,7 @@ def _override(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def _print_fields(argv: Sequence[str], overrides: Sequence[str]) -> None:
-    """Lists the fields of the config that is named, or else those of the default config."""
+    """List the fields of the named config, or else those of the default config."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config")
     path_or_name = parser.parse_known_args(argv)[0].config

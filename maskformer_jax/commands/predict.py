@@ -7,7 +7,7 @@ from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments, loads the checkpoint and segments the images.
+    """Parse the arguments, load the checkpoint and segment the images.
 
     Raises:
         UserError: the config, the checkpoint or an image is wrong.

@@ -7,7 +7,7 @@ from maskformer_jax.errors import UserError
 
 
 def require_data(config: Config) -> None:
-    """Checks that the folder of the data set exists; an empty `data.root` is refused elsewhere.
+    """Check that the folder of the data set exists; an empty `data.root` is refused elsewhere.
 
     Raises:
         UserError: there is no such folder; names the field.
@@ -21,7 +21,7 @@ def require_data(config: Config) -> None:
 
 
 def require_backbone_file(config: Config) -> None:
-    """Checks that the ImageNet weights exist, where the config starts from any.
+    """Check that the file of ImageNet weights exists, if the config names one.
 
     Raises:
         UserError: there is no such file; names the field.

@@ -8,7 +8,7 @@ from maskformer_jax.config.show import show_config
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments and prints the config.
+    """Parse the arguments and print the config.
 
     Raises:
         UserError: a file, field or value is wrong.

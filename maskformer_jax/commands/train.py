@@ -8,7 +8,7 @@ from maskformer_jax.commands.required_files import require_backbone_file, requir
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments and trains.
+    """Parse the arguments and train.
 
     Raises:
         UserError: the config, the data or a checkpoint is wrong or missing.
