@@ -5,13 +5,8 @@ its data set (paper section 4.1 and appendix); the file under `configs/` sets ba
 weights and whatever else is its own.
 """
 
-from collections.abc import Callable
-from copy import deepcopy
-from functools import partial
-
 from maskformer_jax.config import (
     AugmentConfig,
-    BackboneConfig,
     Config,
     DataConfig,
     EvalConfig,
@@ -20,13 +15,6 @@ from maskformer_jax.config import (
     TrainConfig,
     TTAConfig,
 )
-from maskformer_jax.parts.backbones.resnet import weights as resnet_weights
-from maskformer_jax.parts.backbones.swin import weights as swin_weights
-
-BACKBONES: dict[str, Callable[[], BackboneConfig]] = {
-    name: partial(deepcopy, variant.config)
-    for name, variant in {**resnet_weights.VARIANTS, **swin_weights.VARIANTS}.items()
-}
 
 
 def ade20k_150(*, crop: int = 512) -> Config:
