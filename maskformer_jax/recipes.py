@@ -17,7 +17,7 @@ from maskformer_jax.config import (
 )
 
 
-def ade20k_150(*, crop: int = 512) -> Config:
+def ade20k_150(crop: int = 512) -> Config:
     """ADE20K SceneParse150: 160k steps on square crops (paper section 4.1).
 
     Args:
