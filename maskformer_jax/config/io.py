@@ -41,7 +41,7 @@ def load_config(path_or_name: str | Path) -> Config:
         UserError: there is no such config, its file has an error (the message names file and
             line), or a value is wrong.
     """
-    file = _find_file(path_or_name)
+    file = find_config_file(path_or_name)
     if file.suffix == ".json":
         config = read_json(file)
     else:
@@ -52,6 +52,26 @@ def load_config(path_or_name: str | Path) -> Config:
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     return config
+
+
+def find_config_file(path_or_name: str | Path) -> Path:
+    """The file of a config that is given as a path or by its name.
+
+    Raises:
+        UserError: there is no such file or name, or the file is of another kind.
+    """
+    path = Path(path_or_name)
+    if path.is_file():
+        if path.suffix in (".py", ".json"):
+            return path
+        raise UserError(f"{path} is no config: it should be a .py file or the config.json of a run")
+    name = str(path_or_name).removesuffix(".py")
+    named = configs_folder() / f"{name}.py"
+    if named.is_file():
+        return named
+    names = list_config_names()
+    advice = did_you_mean(name.removeprefix("configs/"), names)
+    raise UserError(f"there is no config {str(path_or_name)!r}: no such file or name; {advice}")
 
 
 def configs_folder() -> Path:
@@ -99,21 +119,6 @@ def read_json(file: Path) -> Config:
         raise UserError(f"cannot read {file}: {error}") from None
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
-
-
-def _find_file(path_or_name: str | Path) -> Path:
-    path = Path(path_or_name)
-    if path.is_file():
-        if path.suffix in (".py", ".json"):
-            return path
-        raise UserError(f"{path} is no config: it should be a .py file or the config.json of a run")
-    name = str(path_or_name).removesuffix(".py")
-    named = configs_folder() / f"{name}.py"
-    if named.is_file():
-        return named
-    names = list_config_names()
-    advice = did_you_mean(name.removeprefix("configs/"), names)
-    raise UserError(f"there is no config {str(path_or_name)!r}: no such file or name; {advice}")
 
 
 def _run_recipe(file: Path) -> Config:
