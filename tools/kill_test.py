@@ -24,7 +24,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from maskformer_jax.checkpoints.own import CHECKPOINTS, restore_item
+from maskformer_jax.checkpoints.workdir import CHECKPOINTS, restore_item
 from maskformer_jax.config import (
     AugmentConfig,
     Config,

@@ -19,7 +19,7 @@ import safetensors.numpy
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.checkpoints.own import CHECKPOINTS, CONFIG_FILE
+from maskformer_jax.checkpoints.workdir import CHECKPOINTS, CONFIG_FILE
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import to_json
 from maskformer_jax.convert import huggingface, official

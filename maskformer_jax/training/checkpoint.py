@@ -19,7 +19,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.checkpoints.digests import find_damage, write_digests
-from maskformer_jax.checkpoints.own import (
+from maskformer_jax.checkpoints.workdir import (
     CHECKPOINTS,
     CONFIG_FILE,
     checkpoint_steps,

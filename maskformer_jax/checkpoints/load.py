@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from maskformer_jax.checkpoints import own
+from maskformer_jax.checkpoints import workdir
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import list_config_names
 from maskformer_jax.convert import huggingface, official
@@ -36,8 +36,8 @@ def read_variables(path: Path, template: Any) -> dict[str, Any]:
     if is_huggingface_folder(path):
         tensors = huggingface.read_folder(path)
         return jax.device_put(huggingface.to_variables(tensors, template, source=str(path)))
-    if own.is_checkpoint(path):
-        return own.restore_model_variables(path, template)
+    if workdir.is_checkpoint(path):
+        return workdir.restore_model_variables(path, template)
     _require_published_file(path)
     return jax.device_put(official.to_variables(read_tensors(path), template, source=str(path)))
 
@@ -56,12 +56,12 @@ def find_config(path: Path) -> Config:
         theirs = read_huggingface_config(path)
         theirs.data.dataset = find_dataset(names) or str(path / CONFIG_FILE)
         return theirs
-    if own.is_checkpoint(path):
-        config = own.read_config(path)
+    if workdir.is_checkpoint(path):
+        config = workdir.read_config(path)
         if config is not None:
             return config
         raise UserError(
-            f"{path}: there is no {own.CONFIG_FILE} beside the checkpoints; say which "
+            f"{path}: there is no {workdir.CONFIG_FILE} beside the checkpoints; say which "
             f"config it belongs to, such as {list_config_names()[0]}"
         )
     _require_published_file(path)
