@@ -18,7 +18,7 @@ from maskformer_jax.models.build import build_model
 from maskformer_jax.training.cost_report import abstract_batch, measure_step
 from maskformer_jax.training.mesh import BATCH_AXES, make_mesh, state_shardings
 from maskformer_jax.training.optimizer import make_optimizer
-from maskformer_jax.training.state import initialiser, new_state
+from maskformer_jax.training.state import create_train_state, make_init
 from maskformer_jax.training.step import make_train_step
 
 NUM_CLASSES = 150
@@ -82,9 +82,9 @@ def compile_step(arguments: argparse.Namespace, settings: dict) -> jax.stages.Co
         config.mesh.data = 1
         mesh = make_mesh(config.mesh, batch_size=arguments.images)
     model = build_model(config.model, num_classes=NUM_CLASSES)
-    init = initialiser(model, config)
+    init = make_init(model, config)
     optimizer = make_optimizer(config, jax.eval_shape(init)["params"])
-    state = jax.eval_shape(lambda: new_state(init(), optimizer))
+    state = jax.eval_shape(lambda: create_train_state(init(), optimizer))
     step = make_train_step(
         model,
         optimizer,

@@ -76,6 +76,15 @@ def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
     return jax.tree.map(choose, abstract_state)
 
 
+def abstract_arrays(tree: Any, shardings: Any) -> Any:
+    """The shapes and dtypes of `tree`, with these shardings, as `jax.ShapeDtypeStruct`s."""
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        tree,
+        shardings,
+    )
+
+
 def local_devices(mesh: Mesh) -> list[Any]:
     """The devices of the mesh that belong to this process."""
     return [device for device in mesh.devices.flat if device in jax.local_devices()]

@@ -21,7 +21,7 @@ class TrainState(NamedTuple):
     ema_params: Any = None  # moving average of the parameters, with optim.ema_decay above 0
 
 
-def initialiser(model: nn.Module, config: Config) -> Callable[[], Any]:
+def make_init(model: nn.Module, config: Config) -> Callable[[], Any]:
     """A function without arguments that draws the variables of the model from the config's seed."""
 
     def init() -> Any:
@@ -32,7 +32,7 @@ def initialiser(model: nn.Module, config: Config) -> Callable[[], Any]:
     return init
 
 
-def new_state(
+def create_train_state(
     variables: Any, optimizer: optax.GradientTransformation, *, with_average: bool = False
 ) -> TrainState:
     """The state before the first step. The average of the parameters, if any, starts from them."""
