@@ -13,7 +13,7 @@ from flax import linen as nn
 from jaxtyping import UInt8
 
 from maskformer_jax.categories import Category
-from maskformer_jax.checkpoints.any_format import find_config, find_label_names, read_variables
+from maskformer_jax.checkpoints.load import find_config, find_label_names, read_variables
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import load_config
 from maskformer_jax.data.eval_examples import resize_for_eval

@@ -126,7 +126,7 @@ def test_a_checkpoint_of_another_model_lists_what_does_not_fit(files, path):
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such checkpoint"):
         load_pretrained(tmp_path / "none")
-    with pytest.raises(UserError, match="is no checkpoint: it should be a workdir"):
+    with pytest.raises(UserError, match="is not a checkpoint; it must be a workdir"):
         load_pretrained(tmp_path)
 
 
@@ -214,5 +214,5 @@ def test_published_file_has_the_form_that_the_published_code_loads(files, saved)
 def test_exports_overwrite_no_folder_and_know_their_suffixes(files, saved):
     with pytest.raises(UserError, match="exists already"):
         write_workdir(saved.variables, saved.config, files / "run")
-    with pytest.raises(UserError, match=r"should end in \.pkl, \.npz or \.safetensors"):
+    with pytest.raises(UserError, match=r"must end in \.pkl, \.npz or \.safetensors"):
         write_published(saved.variables, saved.config, files / "model.pth")

@@ -148,7 +148,7 @@ def read_checkpoint_config(
     if path_or_name is not None:
         return read_config(path_or_name, overrides)
 
-    from maskformer_jax.checkpoints.any_format import find_config
+    from maskformer_jax.checkpoints.load import find_config
 
     return _override(find_config(checkpoint), overrides)
 

@@ -1,4 +1,4 @@
-"""What an evaluation during training shows a person: predictions beside the ground truth."""
+"""Pictures from evaluations during training: predictions beside the ground truth."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,9 +19,9 @@ PICTURES_PER_EVALUATION = 4
 def picture_saver(
     folder: Path, log: MetricsLog, info: DatasetInfo, *, step: int
 ) -> Callable[[EvalExample, Outputs], None]:
-    """A callback for `Evaluator.evaluate` that keeps the first few results.
+    """Return a callback for `Evaluator.evaluate` that saves the first few results.
 
-    Each becomes a PNG in `folder` and a picture `eval/IMAGE_ID` in TensorBoard.
+    Each is saved as `folder/IMAGE_ID.png` and as the image `eval/IMAGE_ID` in TensorBoard.
     """
     shown: list[str] = []
 
@@ -42,7 +42,7 @@ def picture_saver(
 def save_charts(
     folder: Path, log: MetricsLog, charts: Mapping[str, np.ndarray], *, step: int
 ) -> None:
-    """Keeps the charts of an evaluation: PNGs in `folder`, pictures `eval/NAME` in TensorBoard."""
+    """Save the charts of an evaluation as `folder/NAME.png` and `eval/NAME` in TensorBoard."""
     for name, picture in charts.items():
         write_atomically(folder / f"{name}.png", encode_image(picture))
         log.picture(step, f"eval/{name}", picture)

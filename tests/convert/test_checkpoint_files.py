@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 from torch_format import write_torch
 
-from maskformer_jax.checkpoints.any_format import read_variables
+from maskformer_jax.checkpoints.load import read_variables
 from maskformer_jax.config import ModelConfig
 from maskformer_jax.convert.official import from_variables
 from maskformer_jax.errors import UserError

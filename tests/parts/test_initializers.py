@@ -39,7 +39,7 @@ def test_packed_part_has_the_bound_of_the_whole():
 def decoder_params():
     decoder = TransformerDecoder(num_classes=150, num_layers=2)
     init = jax.jit(decoder.init)
-    return init(KEY, jnp.zeros((1, 1, 1, 512)), jnp.zeros((1, 2, 2, 256)))["params"]
+    return init(KEY, {32: jnp.zeros((1, 1, 1, 512))}, jnp.zeros((1, 2, 2, 256)))["params"]
 
 
 @pytest.mark.parametrize(

@@ -59,13 +59,13 @@ class WindowAttention(nn.Module):
             k,
             preferred_element_type=wide_dtype(q.dtype),
         )
-        logits = logits + self._relative_bias()
+        logits = logits + self._relative_bias()[None, None]
         if self.shift:
             regions = shift_regions(*padded, window=self.window, shift=self.shift)
             # The barrier keeps the compiler from writing the mask of all pairs into the program.
             region = lax.optimization_barrier(jnp.asarray(regions))
             apart = region[:, None, :, None] != region[:, None, None, :]
-            logits = logits + jnp.where(apart, MASKED, 0.0).astype(logits.dtype)
+            logits = logits + jnp.where(apart, MASKED, 0.0)[None].astype(logits.dtype)
         weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
         return jnp.einsum("bnmqk,bnkmd->bnqmd", weights, v).reshape(x.shape)
 

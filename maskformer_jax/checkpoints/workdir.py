@@ -1,7 +1,7 @@
-"""Reading our own checkpoints: which one a path means, its config, its model variables.
+"""Reading the workdir of a run: its config, and the model variables in its checkpoints.
 
-A workdir holds `config.json` and `checkpoints/<step>/`; each step has the items `model` (params
-and constants), `opt` (optimizer state) and `meta` (JSON: step and config).
+A workdir holds `config.json` and `checkpoints/STEP/`. Each checkpoint has the items `model` (the
+collections "params" and "constants"), `opt` (optimizer state) and `meta` (JSON: step and config).
 """
 
 from pathlib import Path
@@ -21,15 +21,15 @@ CONFIG_FILE = "config.json"
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether the path is a workdir of ours, its `checkpoints` folder, or one checkpoint in it."""
+    """Whether the path is a workdir, its `checkpoints` folder, or one checkpoint in it."""
     return bool(_candidates(path))
 
 
 def read_config(path: Path) -> Config | None:
-    """The config of the run that a checkpoint or workdir comes from; None where there is none.
+    """Read the config of the run that a checkpoint or workdir comes from; None if there is none.
 
     Raises:
-        UserError: the file cannot be read or is no config; names the file.
+        UserError: the file cannot be read or is not a config; names the file.
     """
     path = path.absolute()
     for folder in (path, path.parent, path.parent.parent):
@@ -40,12 +40,12 @@ def read_config(path: Path) -> Config | None:
 
 
 def restore_model_variables(path: Path, template: Any) -> dict[str, Any]:
-    """The variables of a checkpoint, as arrays on the default device.
+    """Restore the variables of a checkpoint as arrays on the default device.
 
     Args:
-        path: A workdir (its newest checkpoint that can be read is taken; one that cannot be read
-            is named in a warning), its `checkpoints` folder, or a single checkpoint.
-        template: The tree of the variables, as `jax.eval_shape(model.init, ...)` gives it.
+        path: a single checkpoint, or a workdir or its `checkpoints` folder. Of the latter, the
+            newest readable checkpoint is used; a warning names those that are damaged.
+        template: the shapes and dtypes, as `jax.eval_shape(model.init, ...)` gives them.
 
     Raises:
         UserError: there is no checkpoint, none can be read, or its tensors do not fit.
@@ -53,7 +53,7 @@ def restore_model_variables(path: Path, template: Any) -> dict[str, Any]:
     candidates = _candidates(path)
     if not candidates:
         raise UserError(
-            f"{path}: no checkpoint here; give a workdir, or a folder such as "
+            f"{path}: there is no checkpoint here; give a workdir, or a folder such as "
             f"WORKDIR/{CHECKPOINTS}/5000"
         )
     errors = []
@@ -61,23 +61,28 @@ def restore_model_variables(path: Path, template: Any) -> dict[str, Any]:
         damage = find_damage(step, item="model")
         if damage:
             errors += damage
-            logging.warning("%s is damaged, trying the one before:\n%s", step, "\n".join(damage))
+            logging.warning("%s is damaged, trying the previous one:\n%s", step, "\n".join(damage))
             continue
         try:
             return restore_item(step / "model", template)
         except UserError:
             raise
-        except Exception as error:  # what a damaged file raises depends on where it is damaged
+        except Exception as error:  # its type depends on which file is damaged
             errors.append(f"{step}: {first_line(error)}")
-            logging.warning("%s cannot be read, trying the one before: %s", step, error)
+            logging.warning("%s cannot be read, trying the previous one: %s", step, error)
     raise UserError("no checkpoint could be read:\n" + "\n".join(errors))
 
 
 def restore_item(path: Path, template: Any) -> Any:
-    """One saved tree, after comparing every name, shape and dtype with the template's.
+    """Restore one item of a checkpoint, if its names, shapes and dtypes are the template's.
+
+    Args:
+        path: the item's folder.
+        template: a tree of arrays or `jax.ShapeDtypeStruct`s; leaves without a sharding go to the
+            default device.
 
     Raises:
-        UserError: tensors are missing, unexpected, of another shape or dtype; all are listed.
+        UserError: tensors are missing, unexpected, or of another shape or dtype; lists all.
     """
     handler = ocp.StandardCheckpointHandler()
     path = path.absolute()
@@ -86,25 +91,31 @@ def restore_item(path: Path, template: Any) -> Any:
 
 
 def compare_trees(saved: dict[str, Any], wanted: dict[str, Any], *, name: Path) -> None:
-    """Raises one UserError that lists all differences between two flat trees of arrays."""
+    """Compare two flat trees of arrays.
+
+    Raises:
+        UserError: they differ; lists all differences in names, shapes and dtypes.
+    """
     problems = [f"missing: {key}" for key in sorted(wanted.keys() - saved.keys())]
     problems += [f"unexpected: {key}" for key in sorted(saved.keys() - wanted.keys())]
     for key in sorted(wanted.keys() & saved.keys()):
-        has = (tuple(saved[key].shape), str(saved[key].dtype))
-        wants = (tuple(wanted[key].shape), str(wanted[key].dtype))
-        if has != wants:
-            problems.append(f"{key}: the file has {has[0]} {has[1]}, wanted {wants[0]} {wants[1]}")
+        found = (tuple(saved[key].shape), str(saved[key].dtype))
+        needed = (tuple(wanted[key].shape), str(wanted[key].dtype))
+        if found != needed:
+            problems.append(
+                f"{key}: the file has {found[0]} {found[1]}, the model {needed[0]} {needed[1]}"
+            )
     if problems:
         raise UserError(f"{name} does not fit the model:\n  " + "\n  ".join(problems))
 
 
 def first_line(error: Exception) -> str:
-    """The part of an error's message that fits on a line."""
+    """Return the first line of an error's message, or its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def checkpoint_steps(folder: Path) -> list[Path]:
-    """The finished checkpoints in a `checkpoints` folder, newest first."""
+    """List the complete checkpoints in a `checkpoints` folder, newest first."""
     if not folder.is_dir():
         return []
     steps = [entry for entry in folder.iterdir() if entry.name.isdigit() and entry.is_dir()]
@@ -123,7 +134,7 @@ def _leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def _with_shardings(template: Any) -> Any:
-    """Adds the default device to the leaves that do not say where they belong."""
+    """Add the default device to leaves without a sharding."""
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
     def one(leaf: Any) -> jax.ShapeDtypeStruct:

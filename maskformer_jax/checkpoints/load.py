@@ -1,11 +1,11 @@
-"""The variables of a checkpoint of any kind: ours, a published file, a Hugging Face folder."""
+"""Loading a checkpoint of any kind: a workdir, a published file, a Hugging Face folder."""
 
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from maskformer_jax.checkpoints import own
+from maskformer_jax.checkpoints import workdir
 from maskformer_jax.config import Config, ModelConfig
 from maskformer_jax.config.io import list_config_names
 from maskformer_jax.convert import huggingface, official
@@ -22,49 +22,49 @@ from maskformer_jax.errors import UserError
 
 
 def read_variables(path: Path, template: Any, model: ModelConfig) -> dict[str, Any]:
-    """The variables of a checkpoint of any kind, on the default device.
+    """Load the variables of a checkpoint onto the default device.
 
     Args:
-        path: A workdir of ours or one checkpoint in it, or a published `.pkl` (or its tensors in
-            a `.pth`, `.safetensors` or `.npz`), or a Hugging Face folder.
-        template: Their shapes, as `jax.eval_shape(model.init, key, images)` gives them.
-        model: The config of the model.
+        path: a workdir or one checkpoint in it; a published `.pkl`, or its tensors in a `.pth`,
+            `.safetensors` or `.npz`; or a Hugging Face folder.
+        template: the shapes, as `jax.eval_shape(model.init, key, images)` gives them.
+        model: the config of the model.
 
     Raises:
-        UserError: there is no checkpoint, it is damaged, or it does not fit the template; tensors
-            that are missing, unexpected or mis-shaped are all listed.
+        UserError: there is no checkpoint, it is damaged, or it does not fit the template; lists
+            all tensors that are missing, unexpected or of the wrong shape.
     """
     if is_huggingface_folder(path):
         tensors = huggingface.read_folder(path)
         return jax.device_put(huggingface.to_variables(tensors, template, model, source=str(path)))
-    if own.is_checkpoint(path):
-        return own.restore_model_variables(path, template)
+    if workdir.is_checkpoint(path):
+        return workdir.restore_model_variables(path, template)
     _require_published_file(path)
     tensors = read_tensors(path)
     return jax.device_put(official.to_variables(tensors, template, model, source=str(path)))
 
 
 def find_config(path: Path) -> Config:
-    """The recipe that lies beside a checkpoint of ours, or that of a Hugging Face folder.
+    """Find the recipe of a checkpoint, in a workdir's or Hugging Face folder's `config.json`.
 
-    The latter's data set is the one whose classes have the names of its labels; where there is
-    none, `data.dataset` is the folder's `config.json`, which names them.
+    For a Hugging Face folder, `data.dataset` is the data set with the same class names. If there
+    is none, it is the folder's `config.json`, which has the names.
 
     Raises:
-        UserError: there is no checkpoint, or it is one that does not say its recipe.
+        UserError: there is no checkpoint, or it does not say which recipe it belongs to.
     """
     names = find_label_names(path)
     if names is not None:
-        theirs = read_huggingface_config(path)
-        theirs.data.dataset = find_dataset(names) or str(path / CONFIG_FILE)
-        return theirs
-    if own.is_checkpoint(path):
-        config = own.read_config(path)
+        converted = read_huggingface_config(path)
+        converted.data.dataset = find_dataset(names) or str(path / CONFIG_FILE)
+        return converted
+    if workdir.is_checkpoint(path):
+        config = workdir.read_config(path)
         if config is not None:
             return config
         raise UserError(
-            f"{path}: there is no {own.CONFIG_FILE} beside the checkpoints; say which "
-            f"config it belongs to, such as {list_config_names()[0]}"
+            f"{path}: there is no {workdir.CONFIG_FILE} beside the checkpoints; give the name of "
+            f"its config, such as {list_config_names()[0]}"
         )
     _require_published_file(path)
     raise UserError(
@@ -74,7 +74,7 @@ def find_config(path: Path) -> Config:
 
 
 def find_label_names(path: Path) -> tuple[str, ...] | None:
-    """The names of the classes in a Hugging Face folder; None for all other checkpoints.
+    """Read the class names in a Hugging Face folder; None for other kinds of checkpoint.
 
     Raises:
         UserError: the labels are not numbered 0..K-1.
@@ -92,6 +92,6 @@ def _require_published_file(path: Path) -> None:
         raise UserError(f"{path}: there is no such checkpoint")
     if path.suffix not in READERS or not path.is_file():
         raise UserError(
-            f"{path} is no checkpoint: it should be a workdir, a checkpoint in it, a Hugging Face "
+            f"{path} is not a checkpoint; it must be a workdir, a checkpoint in it, a Hugging Face "
             f"folder or a published file ({', '.join(READERS)})"
         )
