@@ -29,7 +29,7 @@ from maskformer_jax.losses import pixel_cross_entropy, weighted_cross_entropy
 from maskformer_jax.matching.box_costs import compute_box_costs
 from maskformer_jax.matching.costs import class_costs, compute_costs, weighted_cost
 from maskformer_jax.matching.match import TOO_LARGE, assign_fixed, match
-from maskformer_jax.precision import widen
+from maskformer_jax.precision import at_least_float32
 from maskformer_jax.resize import resize_bilinear
 from maskformer_jax.types import Batch, Losses, Predictions
 
@@ -69,7 +69,7 @@ def compute_losses(
     Raises:
         UserError: the config does not fit the model or the batch.
     """
-    predictions = jax.tree.map(widen, predictions)
+    predictions = jax.tree.map(at_least_float32, predictions)
     finite = find_finite_images(predictions)
     labels, segment_valid = jnp.asarray(batch.labels), jnp.asarray(batch.segment_valid)
     dtype = predictions.mask_logits.dtype

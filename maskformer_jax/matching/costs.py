@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import LossConfig
 from maskformer_jax.losses import dice_from_sums, sigmoid_focal_loss
-from maskformer_jax.precision import widen
+from maskformer_jax.precision import at_least_float32
 from maskformer_jax.types import CostMatrices, Predictions
 
 
@@ -85,4 +85,4 @@ def weighted_cost(costs: CostMatrices, *, config: LossConfig) -> Float[Array, "b
 
 
 def _raise_precision(x: Array | np.ndarray) -> Array:
-    return jax.lax.stop_gradient(widen(jnp.asarray(x)))
+    return jax.lax.stop_gradient(at_least_float32(jnp.asarray(x)))
