@@ -10,8 +10,8 @@ from jax import numpy as jnp
 from jax.sharding import Mesh
 
 from maskformer_jax.config import Config
-from maskformer_jax.criterion.denominators import Denominators, count_denominators
-from maskformer_jax.criterion.total import compute_losses
+from maskformer_jax.criterion.criterion import compute_losses
+from maskformer_jax.criterion.normalizers import Normalizers, count_normalizers
 from maskformer_jax.errors import UserError
 from maskformer_jax.parts.layers import remat_compiler_options
 from maskformer_jax.training.mesh import batch_sharding, replicated
@@ -35,7 +35,7 @@ def make_loss_function(
         constants: Any,
         batch: Batch,
         dropout: Any,
-        denominators: Denominators | None = None,
+        denominators: Normalizers | None = None,
     ) -> tuple[Any, Metrics]:
         predictions: Any = model.apply(
             {"params": params, "constants": constants},
@@ -52,7 +52,7 @@ def make_loss_function(
             size_divisibility=config.model.size_divisibility,
             mesh=mesh,
             key=jax.random.fold_in(dropout, 1),
-            denominators=denominators,
+            normalizers=denominators,
         )
 
     return loss
@@ -91,7 +91,7 @@ def make_differentiate(
         return x.reshape(parts, devices, -1).swapaxes(0, 1).reshape(-1)
 
     def accumulate(params: Any, constants: Any, batch: Batch, dropout: Any) -> tuple:
-        denominators = count_denominators(
+        denominators = count_normalizers(
             batch, config.loss, num_queries=config.model.transformer_decoder.num_queries
         )
 
