@@ -102,3 +102,13 @@ def test_nearest_takes_the_indexed_pixels(sizes: tuple[int, int]) -> None:
     x = np.arange(2 * sizes[0]).reshape(2, -1)
     ours = resize_nearest(x, (2, sizes[1]))
     np.testing.assert_array_equal(ours, x[:, nearest_indices(*sizes)])
+
+
+def test_the_gradient_of_repeated_pixels_is_a_sum() -> None:
+    def total(x: jax.Array) -> jax.Array:
+        return (resize_nearest(x, (4, 6)) * weights).sum()
+
+    weights = jnp.arange(24.0).reshape(4, 6)
+    gradient = np.asarray(weights).reshape(2, 2, 2, 3).sum((1, 3))
+    np.testing.assert_array_equal(jax.grad(total)(jnp.ones((2, 2))), gradient)
+    assert "scatter" not in str(jax.make_jaxpr(jax.grad(total))(jnp.ones((2, 2))))

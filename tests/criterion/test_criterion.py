@@ -56,7 +56,7 @@ def test_published(case: str, dtype: str) -> None:
         predictions = Predictions(
             jnp.asarray(golden["pred_logits"], dtype), jnp.asarray(golden["pred_masks"], dtype)
         )
-        # The published weight of no-object is a float32 even where all else is float64.
+        # The published no-object weight is a float32, even where everything else is float64.
         (total, terms), gradient = jax.device_get(
             evaluate(predictions, batch, no_object_weight=float(np.float32(0.1)))
         )
@@ -99,7 +99,7 @@ def test_permuting_queries_permutes_the_gradient() -> None:
 
 def test_flipping_prediction_and_target_changes_nothing() -> None:
     predictions, batch = draw()
-    # Nearest shrinking takes the left pixel of each cell, so targets must be whole cells.
+    # Nearest downsampling takes the left pixel of each cell, so cells must be uniform.
     flipped = Predictions(predictions.class_logits, predictions.mask_logits[..., ::-1])
     loss, gradient = evaluate(predictions, batch)
     flipped_loss, flipped_gradient = evaluate(
@@ -127,11 +127,11 @@ def test_all_void_is_finite(segments: int) -> None:
     (total, terms), gradient = evaluate(predictions, make_batch(void, [[1] * segments, []]))
     assert np.isfinite(total)
     assert all(np.isfinite(x).all() for x in gradient)
-    if segments == 0:  # nothing to segment: only the class loss is left
+    if segments == 0:  # no segments: only the class loss is left
         assert terms["loss_mask"] == terms["loss_dice"] == 0
         assert total == pytest.approx(terms["loss_class"] + terms["loss_class_0"])
         assert not gradient.mask_logits.any()
-    else:  # segments that lost all their pixels still ask for empty masks
+    else:  # the masks of segments without pixels should be empty
         assert terms["loss_mask"] > 0
 
 
@@ -145,7 +145,7 @@ def test_nan_reaches_the_loss(field: str) -> None:
 
 def test_weights() -> None:
     predictions, batch = draw()
-    # The matching must stay: class_cost, and mask to dice weight, are kept in proportion.
+    # The matching must not change, so costs keep their proportions.
     weights = {"class_weight": 3.0, "mask_weight": 40.0, "dice_weight": 2.0, "class_cost": 2.0}
     (total, terms), _ = evaluate(predictions, batch, **weights)
     (_, stock), _ = evaluate(predictions, batch)

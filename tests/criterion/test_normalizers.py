@@ -79,6 +79,10 @@ def test_worked_numbers() -> None:
     np.testing.assert_allclose(ours.classes, np.repeat([2 * 7.5, 2 * 9.5], 2))
     np.testing.assert_allclose(ours.pixels, np.repeat([2 * 5, 2 * 11], 2))
     np.testing.assert_allclose(ours.masks, [12] * 4)
+    config = LossConfig(no_object_weight=0.5, class_groups=4)
+    ours = count_normalizers(batch, config, num_queries=6)
+    np.testing.assert_allclose(ours.classes, [4 * 4.5, 4 * 3, 4 * 6, 4 * 3.5])
+    np.testing.assert_allclose(ours.pixels, [4 * 5, 4 * 1, 4 * 10, 4 * 1])  # at least one each
 
 
 def test_nothing_to_divide_by() -> None:

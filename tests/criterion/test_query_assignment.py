@@ -22,7 +22,7 @@ def test_boxes_are_matched_by_their_place() -> None:
     masks = np.full((1, 2, 6, 16, 16), -5.0, np.float32)
     for image in range(2):
         rows, columns = np.nonzero(batch.segment_map[image, ::4, ::4] == 0)
-        # Query 4 has the segment's box, if not its mask; query 2 a box of the same size elsewhere.
+        # Query 4 has the segment's box, though not its mask; query 2 has a box elsewhere.
         box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
         masks[0, image, 4][box] = 5
         masks[0, image, 2, :3, :3] = 5

@@ -1,4 +1,4 @@
-"""The matcher in the compiled program against SciPy: the same optimal cost on all problems."""
+"""The in-graph matcher against SciPy: the same optimal cost on all problems."""
 
 import jax
 import numpy as np
@@ -23,7 +23,7 @@ def draw(kind: str, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndar
         cost = rng.random((*shape[:-1], 1)) * rng.random((*shape[:-2], 1, shape[-1]))
     elif kind == "large":
         cost = cost * 1e4
-    elif kind == "like costs":  # a class column shared by all queries, and small differences
+    elif kind == "like costs":  # a class cost shared by all queries, and small differences
         cost = rng.random((*shape[:-2], 1, shape[-1])) * 20 + cost * 0.01
     elif kind == "non-finite":
         bad = np.array([np.nan, np.inf, -np.inf, 1e35])

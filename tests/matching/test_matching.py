@@ -22,7 +22,7 @@ SLOTS = 6  # more than any case has segments: empty slots must change nothing
 def compute_and_match(
     predictions: Predictions, segment_map: jax.Array, labels: jax.Array, valid: jax.Array
 ) -> tuple:
-    """The shrunk map, the costs, the weighted cost and the assignment."""
+    """The downsampled map, the costs, the weighted cost and the assignment."""
     small = resize_nearest(segment_map, predictions.mask_logits.shape[-2:])
     masks = small[:, None] == jnp.arange(labels.shape[1], dtype=small.dtype)[None, :, None, None]
     costs = compute_costs(predictions, masks, labels, valid)
@@ -89,7 +89,7 @@ def test_assignment_is_optimal(queries: int, segments: int) -> None:
 
 
 def cheapest(cost: np.ndarray) -> float:
-    """The smallest total cost, by trying everything."""
+    """The smallest total cost, by brute force."""
     cost = cost if cost.shape[0] >= cost.shape[1] else cost.T
     columns = np.arange(cost.shape[1])
     return min(
