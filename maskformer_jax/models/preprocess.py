@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from maskformer_jax.precision import widen
+from maskformer_jax.precision import at_least_float32
 from maskformer_jax.resize import pad_bottom_right, padded_size
 
 
@@ -25,7 +25,7 @@ def preprocess(
         std: by which the difference is divided.
         size_divisibility: sides are padded to a multiple of it; 0: not at all.
     """
-    x = widen(jnp.asarray(images))
+    x = at_least_float32(jnp.asarray(images))
     offset = np.asarray(mean, x.dtype).reshape(1, 1, 1, 3)
     scale = np.asarray(std, x.dtype).reshape(1, 1, 1, 3)
     x = (x - offset) / scale

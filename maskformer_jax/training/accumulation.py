@@ -8,7 +8,7 @@ from jax import numpy as jnp
 from jax.sharding import Mesh
 
 from maskformer_jax.config import Config
-from maskformer_jax.criterion.denominators import count_denominators
+from maskformer_jax.criterion.normalizers import count_normalizers
 from maskformer_jax.errors import UserError
 from maskformer_jax.training.finite import FINITE_IMAGES
 from maskformer_jax.types import Batch
@@ -20,14 +20,14 @@ def make_differentiate(
     """Return a function of (params, constants, batch, dropout key) to ((loss, terms), gradient).
 
     With `optim.accumulate_steps` above 1, parts of the batch are processed one after the other.
-    The sums of each part are divided by the denominators of the whole batch (its number of
+    The sums of each part are divided by the normalizers of the whole batch (its number of
     segments, the weights of its queries), which do not depend on predictions. Losses and gradients
     therefore add up to those of the whole batch, except for rounding, and for dropout and random
     points, which each part draws with a key of its own.
 
     Args:
         loss_function: as `make_loss_function` gives it.
-        config: `optim.accumulate_steps` and `train.batch_size` are used, and what the denominators
+        config: `optim.accumulate_steps` and `train.batch_size` are used, and what the normalizers
             depend on.
         mesh: the devices that share each batch.
 
@@ -45,19 +45,19 @@ def make_differentiate(
         )
 
     def accumulate(params: Any, constants: Any, batch: Batch, dropout_key: Any) -> tuple:
-        denominators = count_denominators(
+        normalizers = count_normalizers(
             batch, config.loss, num_queries=config.model.transformer_decoder.num_queries
         )
 
         def add(sums: Any, part: Any) -> tuple[Any, Any]:
-            index, batch, denominators = part
+            index, batch, normalizers = part
             key = jax.random.fold_in(dropout_key, index)
-            (loss, terms), grads = differentiate(params, constants, batch, key, denominators)
+            (loss, terms), grads = differentiate(params, constants, batch, key, normalizers)
             finite = terms.pop(FINITE_IMAGES)
             return jax.tree.map(jnp.add, sums, ((loss, terms), grads)), finite
 
         split = jax.tree.map(
-            lambda x: split_batch(x, parts=parts, devices=devices), (batch, denominators)
+            lambda x: split_batch(x, parts=parts, devices=devices), (batch, normalizers)
         )
         arguments = (jnp.arange(parts), *split)
         first = jax.tree.map(lambda x: x[0], arguments)

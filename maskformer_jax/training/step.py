@@ -10,8 +10,8 @@ from jax import numpy as jnp
 from jax.sharding import Mesh
 
 from maskformer_jax.config import Config, OptimConfig
-from maskformer_jax.criterion.denominators import Denominators
-from maskformer_jax.criterion.total import compute_losses
+from maskformer_jax.criterion.criterion import compute_losses
+from maskformer_jax.criterion.normalizers import Normalizers
 from maskformer_jax.parts.layers import remat_compiler_options
 from maskformer_jax.training.accumulation import make_differentiate
 from maskformer_jax.training.mesh import batch_sharding, replicated
@@ -27,7 +27,7 @@ def make_loss_function(
 ) -> Callable[..., tuple[Any, Metrics]]:
     """Return the training loss: (params, constants, batch, dropout key) to (total, terms).
 
-    For a part of a batch, the denominators of the whole batch are a fifth argument.
+    For a part of a batch, the normalizers of the whole batch are a fifth argument.
     """
 
     def loss(
@@ -35,7 +35,7 @@ def make_loss_function(
         constants: Any,
         batch: Batch,
         dropout_key: Any,
-        denominators: Denominators | None = None,
+        normalizers: Normalizers | None = None,
     ) -> tuple[Any, Metrics]:
         predictions: Any = model.apply(
             {"params": params, "constants": constants},
@@ -52,7 +52,7 @@ def make_loss_function(
             size_divisibility=config.model.size_divisibility,
             mesh=mesh,
             key=jax.random.fold_in(dropout_key, 1),
-            denominators=denominators,
+            normalizers=normalizers,
         )
 
     return loss

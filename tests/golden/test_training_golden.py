@@ -17,8 +17,8 @@ from jax import numpy as jnp
 
 from maskformer_jax.config import Config, LossConfig, ModelConfig
 from maskformer_jax.convert.official import from_variables
-from maskformer_jax.criterion.ground_truth import make_ground_truth, masks_at_size
-from maskformer_jax.criterion.total import compute_losses
+from maskformer_jax.criterion.criterion import compute_losses
+from maskformer_jax.criterion.ground_truth import make_ground_truth
 from maskformer_jax.matching.costs import compute_costs, weighted_cost
 from maskformer_jax.matching.match import match
 from maskformer_jax.models.build import build_model
@@ -123,7 +123,7 @@ def test_matching(first_result: tuple, case: Case, golden: dict) -> None:
     @jax.jit
     def run(predictions: Predictions) -> tuple:
         truth = make_ground_truth(batch, LossConfig(), size_divisibility=32)
-        masks = masks_at_size(truth, predictions.mask_logits.shape[-2:], num_slots=SLOTS)
+        masks = truth.masks.at_size(predictions.mask_logits.shape[-2:])
         parts = compute_costs(predictions, masks, batch.labels, batch.segment_valid)
         cost = weighted_cost(parts, config=LossConfig())
         return parts, cost, match(cost, batch.segment_valid)

@@ -5,7 +5,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from maskformer_jax.precision import widen
+from maskformer_jax.precision import at_least_float32
 
 
 class FrozenBatchNorm(nn.Module):
@@ -33,4 +33,4 @@ class FrozenBatchNorm(nn.Module):
         # detectron2's start value, with which an unloaded norm is the identity.
         variance = constant("running_var", 1.0 - self.epsilon)
         scale = weight / jnp.sqrt(variance + self.epsilon)
-        return (widen(x) * scale + (bias - mean * scale)).astype(self.dtype)
+        return (at_least_float32(x) * scale + (bias - mean * scale)).astype(self.dtype)

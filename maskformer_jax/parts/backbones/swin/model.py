@@ -17,7 +17,7 @@ from maskformer_jax.parts.backbones.swin.config import SwinConfig
 from maskformer_jax.parts.backbones.swin.window_attention import WindowAttention
 from maskformer_jax.parts.initializers import linear_bias, linear_kernel
 from maskformer_jax.parts.layers import layer_norm, rematerialize, torch_dense
-from maskformer_jax.precision import widen
+from maskformer_jax.precision import at_least_float32
 from maskformer_jax.resize import pad_bottom_right, padded_size
 
 PATCH = 4  # side of a patch in pixels
@@ -152,7 +152,7 @@ class Swin(nn.Module):
         ):
             if stage > 2:
                 x = PatchMerging(dtype=self.dtype, name=f"merge_res{stage}")(x)
-            x = widen(x)
+            x = at_least_float32(x)
             blocks = [
                 _TracedSwinBlock(
                     num_heads,

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.parts.backbones.swin.windows import relative_position_index, shift_regions
 from maskformer_jax.parts.layers import torch_dense
-from maskformer_jax.precision import wide_dtype
+from maskformer_jax.precision import at_least_float32_dtype
 from maskformer_jax.resize import pad_bottom_right, padded_size
 
 MASKED = -100.0  # added to logits between tokens of different regions; finite, as published
@@ -57,7 +57,7 @@ class WindowAttention(nn.Module):
             "bnqmd,bnkmd->bnmqk",
             q * head_dim**-0.5,
             k,
-            preferred_element_type=wide_dtype(q.dtype),
+            preferred_element_type=at_least_float32_dtype(q.dtype),
         )
         logits = logits + self._relative_bias()[None, None]
         if self.shift:

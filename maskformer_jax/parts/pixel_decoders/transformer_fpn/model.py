@@ -11,7 +11,7 @@ from maskformer_jax.parts.pixel_decoders.transformer_fpn.config import Transform
 from maskformer_jax.parts.position_encoding import encode_positions
 from maskformer_jax.parts.transformer_layers import TransformerEncoderLayer
 from maskformer_jax.parts.transformer_stack import TransformerStack
-from maskformer_jax.precision import widen
+from maskformer_jax.precision import at_least_float32
 
 
 class TransformerEncoder(TransformerStack):
@@ -28,7 +28,7 @@ class TransformerEncoder(TransformerStack):
         """Project a map to the encoder's width and encode it."""
         batch, height, width, _ = feature.shape
         x = self._project(feature).reshape(batch, height * width, self.hidden_dim)
-        x = widen(x)
+        x = at_least_float32(x)
         position = encode_positions(height, width, dim=self.hidden_dim)
         position = jnp.broadcast_to(position.reshape(1, *x.shape[1:]), x.shape)
         for layer in self._layers(TransformerEncoderLayer):

@@ -13,7 +13,7 @@ from maskformer_jax.parts.position_encoding import encode_positions
 from maskformer_jax.parts.transformer_decoders.maskformer.config import MaskFormerDecoderConfig
 from maskformer_jax.parts.transformer_layers import TransformerDecoderLayer
 from maskformer_jax.parts.transformer_stack import TransformerStack
-from maskformer_jax.precision import wide_dtype
+from maskformer_jax.precision import at_least_float32_dtype
 from maskformer_jax.types import Predictions
 
 
@@ -72,7 +72,7 @@ class TransformerDecoder(TransformerStack, kw_only=True):
             "lbqc,bhwc->lbqhw",
             mask_embed.astype(mask_features.dtype),
             mask_features,
-            preferred_element_type=wide_dtype(mask_features.dtype),
+            preferred_element_type=at_least_float32_dtype(mask_features.dtype),
         )
         return Predictions(class_logits=class_logits, mask_logits=mask_logits)
 
