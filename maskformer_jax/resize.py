@@ -78,6 +78,19 @@ def resize_nearest(
     return x
 
 
+@cache
+def bilinear_taps(in_size: int, out_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Source pixels and weights of bilinear resizing along one axis.
+
+    Returns:
+        For each output pixel its first and second source pixel, int32 [out_size], and the weight
+        of the second, float64 [out_size]; that of the first is one minus it.
+    """
+    source = np.maximum((np.arange(out_size) + 0.5) * (in_size / out_size) - 0.5, 0)
+    low = np.minimum(source.astype(np.int32), in_size - 1)
+    return low, np.minimum(low + 1, in_size - 1), source - low
+
+
 def _resize_axis(x: Array, out_size: int, *, axis: int) -> Array:
     weights = jnp.asarray(_bilinear_matrix(x.shape[axis], out_size), x.dtype)
     equation = "oi,...ix->...ox" if axis == -2 else "oi,...xi->...xo"
@@ -86,10 +99,7 @@ def _resize_axis(x: Array, out_size: int, *, axis: int) -> Array:
 
 @cache
 def _bilinear_matrix(in_size: int, out_size: int) -> np.ndarray:
-    source = np.maximum((np.arange(out_size) + 0.5) * (in_size / out_size) - 0.5, 0)
-    low = source.astype(int)
-    high = np.minimum(low + 1, in_size - 1)
-    fraction = source - low
+    low, high, fraction = bilinear_taps(in_size, out_size)
     matrix = np.zeros((out_size, in_size))
     rows = np.arange(out_size)
     np.add.at(matrix, (rows, low), 1 - fraction)
