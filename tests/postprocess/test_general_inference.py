@@ -6,14 +6,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from maskformer_jax.postprocess import general_semantic_labels, panoptic_inference
+from maskformer_jax.postprocess import ImageSizes, general_semantic_labels, panoptic_inference
 
 RNG = np.random.default_rng(0)
 # Labels 0, 1, 0, no-object; the probability of the third is below 0.3.
 CLASS_LOGITS = np.float32([[3, 0, 0, 0], [0, 3, 0, 0], [0.2, 0.1, 0.1, 0.1], [0, 0, 0, 9]])
 MASK_LOGITS = RNG.normal(0, 2, (4, 5, 6)).astype(np.float32)
-SIZES = {"padded_size": (5, 6), "image_size": (5, 6), "output_size": (5, 6)}
-infer = jax.jit(partial(general_semantic_labels, **SIZES))
+SIZES = ImageSizes(padded_size=(5, 6), image_size=(5, 6), output_size=(5, 6))
+infer = jax.jit(partial(general_semantic_labels, sizes=SIZES))
 
 
 def softmax(x):
@@ -45,13 +45,14 @@ def test_it_is_panoptic_inference_without_the_overlap_rule():
     golden = Path(__file__).parents[1] / "golden" / "maskformer_panoptic_swin_tiny.npz"
     with np.load(golden) as archive:
         logits, masks = archive["A/pred_logits"], archive["A/pred_masks"]
-    sizes = {"padded_size": (96, 128), "image_size": (96, 128), "output_size": (40, 50)}
-    labels = jax.jit(partial(general_semantic_labels, **sizes, rows_per_band=16))(logits, masks)
+    sizes = ImageSizes(padded_size=(96, 128), image_size=(96, 128), output_size=(40, 50))
+    infer = partial(general_semantic_labels, sizes=sizes, rows_per_band=16)
+    labels = jax.jit(infer)(logits, masks)
     segments = jax.jit(
         partial(
             panoptic_inference,
             is_thing=np.zeros(logits.shape[1] - 1, bool),
-            **sizes,
+            **sizes._asdict(),
             object_mask_threshold=0.3,
             overlap_threshold=0.0,
         )
