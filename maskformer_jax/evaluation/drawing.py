@@ -1,5 +1,6 @@
-"""A prediction beside its ground truth, for each task."""
+"""Pictures of a result, alone and beside its ground truth, for every task."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,52 +11,111 @@ from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.data.transforms import resize_image
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.result import list_instances, list_segments
-from maskformer_jax.pictures.labels import comparison, side_by_side
-from maskformer_jax.pictures.segments import instance_overlay, panoptic_comparison
+from maskformer_jax.evaluation.result import Result, to_result
+from maskformer_jax.visualize.labels import label_comparison, overlay_with_legend
+from maskformer_jax.visualize.panels import side_by_side
+from maskformer_jax.visualize.segments import (
+    instance_overlay,
+    panoptic_comparison,
+    panoptic_overlay,
+)
 
-_SURE = 0.5  # score of an instance that is drawn
+_MIN_DRAWN_SCORE = 0.5  # of an instance
 
 
-def compare(
-    example: EvalExample, outputs: Outputs, categories: Sequence[Category]
-) -> UInt8[np.ndarray, "h w 3"] | None:
-    """Segments where there are any, else classes, else instances; None without ground truth.
+def draw_result(
+    image: UInt8[np.ndarray, "h w 3"],
+    result: Result,
+    categories: Sequence[Category],
+    *,
+    alpha: float = 0.5,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draw the result of `main_kind` over the image, with a legend.
 
     Args:
-        example: the image as the network sees it, and the annotation.
+        image: RGB.
+        result: of this image and size. Only instances with a score of at least 0.5 are drawn.
+        categories: K categories in label order.
+        alpha: opacity of the colours, 0..1.
+    """
+    match result.main_kind:
+        case "panoptic":
+            labels = _segment_labels(result)
+            return panoptic_overlay(image, result.panoptic, labels, categories, alpha=alpha)
+        case "semantic":
+            return overlay_with_legend(image, result.semantic, categories, alpha=alpha)
+        case "instances":
+            masks, labels_of = _drawn_instances(result)
+            stack = _stack(masks, image)
+            return instance_overlay(image, stack, labels_of, categories, alpha=alpha)
+
+
+def draw_comparison(
+    example: EvalExample, outputs: Outputs, categories: Sequence[Category]
+) -> UInt8[np.ndarray, "h w 3"] | None:
+    """Draw a result beside its ground truth: segments, else classes, else instances.
+
+    Args:
+        example: the image as the network sees it, and its annotation.
         outputs: of this image.
         categories: K categories in label order.
+
+    Returns:
+        RGB, or None if no result has a ground truth.
     """
     image = resize_image(example.image, example.original_size)
-    segments, instances = list_segments(outputs), list_instances(outputs)
-    if outputs.panoptic is not None and segments is not None and example.panoptic is not None:
-        found = {segment.segment_id: segment.label for segment in segments}
-        true = {s.segment_id: s.label for s in example.panoptic.segments if not s.is_crowd}
-        return panoptic_comparison(
-            image,
-            (outputs.panoptic.id_map, found),
-            (example.panoptic.id_map, true),
-            categories,
-        )
-    if outputs.semantic is not None and example.label_map is not None:
-        return comparison(image, outputs.semantic, example.label_map, categories)
-    if instances is not None and example.instances is not None:
-        sure = [instance for instance in instances if instance.score >= _SURE]
-        truth = [instance for instance in example.instances if not instance.is_crowd]
-        pairs = (
-            ([one.mask for one in sure], [one.label for one in sure]),
-            ([decode_mask(one.rle) for one in truth], [one.label for one in truth]),
-        )
-        panels = [
-            instance_overlay(
+    result = _with_ground_truth(to_result(outputs), example)
+    match result.main_kind:
+        case "panoptic":
+            return panoptic_comparison(
                 image,
-                np.array(masks, bool).reshape(-1, *image.shape[:2]),
-                labels,
+                (result.panoptic, _segment_labels(result)),
+                _true_segments(example),
                 categories,
-                legend=False,
             )
-            for masks, labels in pairs
-        ]
-        return side_by_side(panels, ("prediction", "ground truth"))
-    return None
+        case "semantic":
+            return label_comparison(image, result.semantic, example.label_map, categories)
+        case "instances":
+            if result.instances is None:
+                return None
+            panels = [
+                instance_overlay(image, _stack(masks, image), labels, categories, legend=False)
+                for masks, labels in (_drawn_instances(result), _true_instances(example))
+            ]
+            return side_by_side(panels, ("prediction", "ground truth"))
+
+
+def _with_ground_truth(result: Result, example: EvalExample) -> Result:
+    """The result without the fields that the annotation lacks."""
+    if example.panoptic is None:
+        result = dataclasses.replace(result, panoptic=None, segments=None)
+    if example.label_map is None:
+        result = dataclasses.replace(result, semantic=None)
+    if example.instances is None:
+        result = dataclasses.replace(result, instances=None)
+    return result
+
+
+def _segment_labels(result: Result) -> dict[int, int]:
+    return {segment.segment_id: segment.label for segment in result.segments or ()}
+
+
+def _true_segments(example: EvalExample) -> tuple[np.ndarray, dict[int, int]]:
+    assert example.panoptic is not None
+    segments = example.panoptic.segments
+    labels = {segment.segment_id: segment.label for segment in segments if not segment.is_crowd}
+    return example.panoptic.id_map, labels
+
+
+def _drawn_instances(result: Result) -> tuple[list[np.ndarray], list[int]]:
+    drawn = [one for one in result.instances or () if one.score >= _MIN_DRAWN_SCORE]
+    return [instance.mask for instance in drawn], [instance.label for instance in drawn]
+
+
+def _true_instances(example: EvalExample) -> tuple[list[np.ndarray], list[int]]:
+    drawn = [instance for instance in example.instances or () if not instance.is_crowd]
+    return [decode_mask(one.rle) for one in drawn], [one.label for one in drawn]
+
+
+def _stack(masks: list[np.ndarray], image: np.ndarray) -> np.ndarray:
+    return np.array(masks, bool).reshape(-1, *image.shape[:2])

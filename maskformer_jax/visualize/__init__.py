@@ -1,1 +1,1 @@
-"""Pictures of results for people."""
+"""Drawing label maps, segments and instances over images."""

@@ -7,10 +7,10 @@ from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.example import PanopticLabels, PanopticSegment
 from maskformer_jax.data.panoptic import to_instances
 from maskformer_jax.evaluation.charts import class_chart, confusion_chart
+from maskformer_jax.evaluation.drawing import draw_comparison
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.pictures import compare
-from maskformer_jax.pictures.segments import segment_shades
 from maskformer_jax.postprocess import Instances, PanopticSegmentation
+from maskformer_jax.visualize.segments import segment_shades
 
 CATEGORIES = (
     Category(name="cat", color=(220, 40, 40), is_thing=True),
@@ -70,7 +70,7 @@ def test_prediction_beside_ground_truth_for_each_task() -> None:
     sky = tuple(round(128 + 0.5 * (channel - 128)) for channel in CATEGORIES[1].color)
     cat = tuple(round(128 + 0.5 * (channel - 128)) for channel in CATEGORIES[0].color)
 
-    both = compare(example(), Outputs(example().label_map, panoptic, instances), CATEGORIES)
+    both = draw_comparison(example(), Outputs(example().label_map, panoptic, instances), CATEGORIES)
     assert both is not None
     left, right = np.array_split(both, 2, axis=1)
     assert holds(left, sky) == 0 < holds(right, sky)
@@ -78,16 +78,16 @@ def test_prediction_beside_ground_truth_for_each_task() -> None:
     # The second cat is of another shade, so only about half of the cats' pixels have this one.
     assert holds(right, cat) < 0.7 * holds(right, sky)
 
-    one = compare(example(), Outputs(instances=instances), CATEGORIES)
+    one = draw_comparison(example(), Outputs(instances=instances), CATEGORIES)
     assert one is not None
     left, right = np.array_split(one, 2, axis=1)
     assert (
         holds(left, (128, 128, 128)) > holds(right, (128, 128, 128)) > 0
     )  # the unsure is left out
 
-    assert compare(example(), Outputs(semantic=example().label_map), CATEGORIES) is not None
+    assert draw_comparison(example(), Outputs(semantic=example().label_map), CATEGORIES) is not None
     bare = EvalExample("b", example().image, (200, 300))
-    assert compare(bare, Outputs(semantic=example().label_map), CATEGORIES) is None
+    assert draw_comparison(bare, Outputs(semantic=example().label_map), CATEGORIES) is None
 
 
 def test_shades_of_a_class_differ_and_are_numbered() -> None:

@@ -73,7 +73,7 @@ def test_merging_equals_adding() -> None:
     merged.merge(score(*wrong))
     # Of two cats one is found, and the surer detection is wrong: precision 1/2 up to recall 1/2.
     assert merged.compute()["AP"] == pytest.approx(100 * 51 / 101 / 2)
-    with pytest.raises(ValueError, match="other classes"):
+    with pytest.raises(ValueError, match="different classes"):
         merged.merge(InstanceMetric(CATEGORIES[:1]))
 
 

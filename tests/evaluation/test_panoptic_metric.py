@@ -159,11 +159,11 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2, 3\), but the annotation is \(2, 2\)"):
         metric.add(np.ones((2, 3), np.int32), {1: 0}, truth)
     for labels in ({}, {1: 0, 2: 0}):
-        with pytest.raises(ValueError, match=r"the id map holds the segments \[1\]"):
+        with pytest.raises(ValueError, match=r"the id map has the segments \[1\]"):
             metric.add(np.ones((2, 2), np.int32), labels, truth)
-    with pytest.raises(ValueError, match=r"prediction holds a class outside 0\.\.0"):
+    with pytest.raises(ValueError, match=r"prediction has a class outside 0\.\.0"):
         metric.add(np.ones((2, 2), np.int32), {1: 1}, truth)
-    with pytest.raises(ValueError, match="other classes"):
+    with pytest.raises(ValueError, match="different classes"):
         metric.merge(PanopticMetric([False]))
     assert not metric.counts.any()
 

@@ -10,10 +10,12 @@ from PIL import Image
 
 from maskformer_jax.categories import Category
 from maskformer_jax.data.eval_examples import EvalExample
+from maskformer_jax.data.panoptic import encode_ids
 from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.prediction_files import PredictionFiles, coco_image_id, encode_ids
+from maskformer_jax.evaluation.prediction_files import PredictionFiles, coco_image_id
 from maskformer_jax.postprocess import Instances, PanopticSegmentation
+from maskformer_jax.visualize.files import encode_image
 
 CATEGORIES = (
     Category(name="cat", color=(1, 2, 3), is_thing=True, category_id=17),
@@ -88,7 +90,7 @@ def test_nothing_asked_for_is_nothing_written(tmp_path: Path) -> None:
 
 def test_large_ids_and_names(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(encode_ids(np.array([[70000, 300]], np.int32)))
+    path.write_bytes(encode_image(encode_ids(np.array([[70000, 300]], np.int32))))
     np.testing.assert_array_equal(np.asarray(Image.open(path))[0], [[112, 17, 1], [44, 1, 0]])
     assert coco_image_id("val/000042") == 42
     assert coco_image_id("ADE_val_00000001") == "ADE_val_00000001"

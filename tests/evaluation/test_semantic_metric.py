@@ -133,10 +133,10 @@ def test_nothing_labelled_is_nan() -> None:
 @pytest.mark.parametrize(
     ("prediction", "truth", "message"),
     [
-        ([[0, 3]], [[0, 1]], r"prediction holds 3; allowed are -1\.\.2"),
-        ([[0, -2]], [[0, 1]], r"prediction holds -2"),
-        ([[0, 1]], [[0, 3]], r"label map holds 3; allowed are -1\.\.2"),
-        ([[0, 1]], [[-2, 1]], r"label map holds -2"),
+        ([[0, 3]], [[0, 1]], r"prediction has the value 3; allowed are -1\.\.2"),
+        ([[0, -2]], [[0, 1]], r"prediction has the value -2"),
+        ([[0, 1]], [[0, 3]], r"label map has the value 3; allowed are -1\.\.2"),
+        ([[0, 1]], [[-2, 1]], r"label map has the value -2"),
         ([[0, 1]], [[0], [1]], r"prediction is \(1, 2\), but the label map is \(2, 1\)"),
     ],
 )
