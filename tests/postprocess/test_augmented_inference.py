@@ -30,20 +30,25 @@ MASKS = [
 ]
 
 
-@pytest.mark.parametrize("per_pixel", [False, True])
-def test_mean_of_the_views(per_pixel: bool) -> None:
+@pytest.mark.parametrize(
+    ("per_pixel", "options"),
+    [(False, {}), (False, {"resize_before_inference": True}), (True, {})],
+)
+def test_mean_of_the_views(per_pixel: bool, options: dict[str, bool]) -> None:
     classes = [None] * 3 if per_pixel else CLASSES
     expected = np.zeros((), float)
     for logits, masks, view in zip(classes, MASKS, VIEWS, strict=True):
         if logits is None:
             scores = jax.jit(partial(per_pixel_inference, sizes=view.sizes))(masks)
         else:
-            infer = partial(semantic_inference, **view.sizes._asdict())
+            infer = partial(semantic_inference, **view.sizes._asdict(), **options)
             scores = jax.jit(infer)(logits, masks)
         expected = expected + np.asarray(scores[:, :, ::-1] if view.mirrored else scores, float) / 3
-    ours = jax.jit(partial(augmented_inference, views=VIEWS))(classes, MASKS)
+    ours = jax.jit(partial(augmented_inference, views=VIEWS, **options))(classes, MASKS)
     np.testing.assert_allclose(ours, expected, atol=2e-6)
-    labels = jax.jit(partial(augmented_labels, views=VIEWS, rows_per_band=4))(classes, MASKS)
+    labels = jax.jit(partial(augmented_labels, views=VIEWS, **options, rows_per_band=4))(
+        classes, MASKS
+    )
     np.testing.assert_array_equal(labels, ours.argmax(0))
 
 

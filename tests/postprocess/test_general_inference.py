@@ -41,6 +41,13 @@ def test_a_threshold_lets_queries_in_or_out():
     assert np.all(infer(CLASS_LOGITS, masks, score_threshold=1.0) == -1)
 
 
+def test_a_query_that_is_not_selected_never_owns_a_pixel():
+    masks = np.full((4, 5, 6), 50, np.float32)
+    masks[1] = -200  # a mask probability of exactly 0
+    sure = np.float32([[0, 0, 0, 9], [0, 9, 0, 0], [0, 0, 0, 9], [0.2, 0.1, 0.1, 0.1]])
+    assert np.all(infer(sure, masks) == 1)
+
+
 def test_it_is_panoptic_inference_without_the_overlap_rule():
     golden = Path(__file__).parents[1] / "golden" / "maskformer_panoptic_swin_tiny.npz"
     with np.load(golden) as archive:

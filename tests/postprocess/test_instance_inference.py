@@ -64,3 +64,27 @@ def test_no_more_instances_than_pairs() -> None:
         partial(mf.instance_inference, is_thing=IS_THING, **SIZES), CLASS_LOGITS[0], MASK_LOGITS[0]
     )
     assert found.masks.shape == (24, 21, 40)
+
+
+def test_at_most_100_instances_by_default() -> None:
+    found = jax.eval_shape(
+        partial(mf.instance_inference, is_thing=np.ones(11, bool), **SIZES),
+        jax.ShapeDtypeStruct((10, 12), np.float32),
+        jax.ShapeDtypeStruct((10, 8, 9), np.float32),
+    )
+    assert found.masks.shape == (100, 21, 40)
+
+
+@pytest.mark.parametrize("rows_per_band", [None, 3])
+def test_a_mask_excludes_pixels_of_probability_one_half(rows_per_band: int | None) -> None:
+    masks = np.full((1, 4, 6), -3, np.float32)
+    masks[0, 1:, 2] = 0, 1, 2
+    sizes = dict.fromkeys(SIZES, (4, 6))
+    is_thing = np.array([True])
+    infer = partial(mf.instance_inference, is_thing=is_thing, **sizes, rows_per_band=rows_per_band)
+    found = jax.jit(infer)(np.float32([[0, 0]]), masks)
+    np.testing.assert_array_equal(np.argwhere(found.masks), [[0, 2, 2], [0, 3, 2]])
+    inside = 1 / (1 + np.exp(-np.array([1.0, 2.0])))
+    np.testing.assert_allclose(found.score, [0.5 * inside.mean()], rtol=1e-6)
+    assert found.label.tolist() == [0]
+    assert found.valid.tolist() == [True]

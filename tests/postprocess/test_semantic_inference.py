@@ -77,6 +77,18 @@ def test_order_of_resizes(resize_before_inference: bool) -> None:
     np.testing.assert_allclose(ours, expected, atol=2e-6)
 
 
+def test_the_sum_comes_before_the_second_resize_by_default() -> None:
+    first, last = (
+        semantic_inference(CLASS_LOGITS, MASK_LOGITS, **SIZES._asdict(), resize_before_inference=x)
+        for x in (False, True)
+    )
+    scores = semantic_inference(CLASS_LOGITS, MASK_LOGITS, **SIZES._asdict())
+    np.testing.assert_array_equal(scores, first)
+    assert np.abs(scores - last).max() > 1e-3
+    labels = semantic_labels(CLASS_LOGITS, MASK_LOGITS, sizes=SIZES)
+    assert (labels == first.argmax(0)).mean() > (labels == last.argmax(0)).mean()
+
+
 def test_jit_and_vmap() -> None:
     def infer(class_logits: jax.Array, mask_logits: jax.Array) -> jax.Array:
         return semantic_inference(class_logits, mask_logits, **SIZES._asdict())
