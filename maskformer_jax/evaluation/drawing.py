@@ -11,7 +11,15 @@ from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.data.transforms import resize_image
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.result import Result, to_result
+from maskformer_jax.evaluation.result import (
+    ClassesView,
+    FoundInstance,
+    InstancesView,
+    Result,
+    Segment,
+    SegmentsView,
+    to_result,
+)
 from maskformer_jax.visualize.labels import label_comparison, overlay_with_legend
 from maskformer_jax.visualize.panels import side_by_side
 from maskformer_jax.visualize.segments import (
@@ -30,7 +38,7 @@ def draw_result(
     *,
     alpha: float = 0.5,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draw the result of `main_kind` over the image, with a legend.
+    """Draw the main view of a result over the image, with a legend.
 
     Args:
         image: RGB.
@@ -38,14 +46,14 @@ def draw_result(
         categories: K categories in label order.
         alpha: opacity of the colours, 0..1.
     """
-    match result.main_kind:
-        case "panoptic":
-            labels = _segment_labels(result)
-            return panoptic_overlay(image, result.panoptic, labels, categories, alpha=alpha)
-        case "semantic":
-            return overlay_with_legend(image, result.semantic, categories, alpha=alpha)
-        case "instances":
-            masks, labels_of = _drawn_instances(result)
+    match result.main_view:
+        case SegmentsView(id_map, segments):
+            labels = _label_by_id(segments)
+            return panoptic_overlay(image, id_map, labels, categories, alpha=alpha)
+        case ClassesView(label_map):
+            return overlay_with_legend(image, label_map, categories, alpha=alpha)
+        case InstancesView(instances):
+            masks, labels_of = _drawn_instances(instances)
             stack = _stack(masks, image)
             return instance_overlay(image, stack, labels_of, categories, alpha=alpha)
 
@@ -65,22 +73,18 @@ def draw_comparison(
     """
     image = resize_image(example.image, example.original_size)
     result = _with_ground_truth(to_result(outputs), example)
-    match result.main_kind:
-        case "panoptic":
-            return panoptic_comparison(
-                image,
-                (result.panoptic, _segment_labels(result)),
-                _true_segments(example),
-                categories,
-            )
-        case "semantic":
-            return label_comparison(image, result.semantic, example.label_map, categories)
-        case "instances":
+    match result.main_view:
+        case SegmentsView(id_map, segments):
+            prediction = (id_map, _label_by_id(segments))
+            return panoptic_comparison(image, prediction, _true_segments(example), categories)
+        case ClassesView(label_map):
+            return label_comparison(image, label_map, example.label_map, categories)
+        case InstancesView(instances):
             if result.instances is None:
                 return None
             panels = [
                 instance_overlay(image, _stack(masks, image), labels, categories, legend=False)
-                for masks, labels in (_drawn_instances(result), _true_instances(example))
+                for masks, labels in (_drawn_instances(instances), _true_instances(example))
             ]
             return side_by_side(panels, ("prediction", "ground truth"))
 
@@ -96,8 +100,8 @@ def _with_ground_truth(result: Result, example: EvalExample) -> Result:
     return result
 
 
-def _segment_labels(result: Result) -> dict[int, int]:
-    return {segment.segment_id: segment.label for segment in result.segments or ()}
+def _label_by_id(segments: Sequence[Segment]) -> dict[int, int]:
+    return {segment.segment_id: segment.label for segment in segments}
 
 
 def _true_segments(example: EvalExample) -> tuple[np.ndarray, dict[int, int]]:
@@ -107,8 +111,8 @@ def _true_segments(example: EvalExample) -> tuple[np.ndarray, dict[int, int]]:
     return example.panoptic.id_map, labels
 
 
-def _drawn_instances(result: Result) -> tuple[list[np.ndarray], list[int]]:
-    drawn = [one for one in result.instances or () if one.score >= _MIN_DRAWN_SCORE]
+def _drawn_instances(instances: Sequence[FoundInstance]) -> tuple[list[np.ndarray], list[int]]:
+    drawn = [instance for instance in instances if instance.score >= _MIN_DRAWN_SCORE]
     return [instance.mask for instance in drawn], [instance.label for instance in drawn]
 
 

@@ -15,7 +15,14 @@ from maskformer_jax.data.panoptic import encode_ids
 from maskformer_jax.data.run_lengths import encode_masks
 from maskformer_jax.evaluation.drawing import draw_comparison
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.result import Result, to_result
+from maskformer_jax.evaluation.result import (
+    ClassesView,
+    FoundInstance,
+    Result,
+    Segment,
+    SegmentsView,
+    to_result,
+)
 from maskformer_jax.types import VOID
 from maskformer_jax.visualize.files import encode_image
 
@@ -87,19 +94,19 @@ class PredictionFiles:
         self, example: EvalExample, result: Result
     ) -> dict[str, list[dict[str, Any]]]:
         files = {}
-        match result.main_kind:
-            case "panoptic":
-                files["panoptic.json"] = [self._panoptic_record(example, result)]
-            case "semantic":
-                files["sem_seg_predictions.json"] = self._semantic_records(example, result)
+        match result.main_view:
+            case SegmentsView(_, segments):
+                files["panoptic.json"] = [self._panoptic_record(example, segments)]
+            case ClassesView(label_map):
+                files["sem_seg_predictions.json"] = self._semantic_records(example, label_map)
         if result.instances is not None:
-            files["instances.json"] = self._instance_records(example, result)
+            files["instances.json"] = self._instance_records(example, result.instances)
         return files
 
-    def _panoptic_record(self, example: EvalExample, result: Result) -> dict[str, Any]:
+    def _panoptic_record(self, example: EvalExample, segments: Sequence[Segment]) -> dict[str, Any]:
         infos = [
             {"id": segment.segment_id, "category_id": int(self._ids[segment.label])}
-            for segment in result.segments or ()
+            for segment in segments
         ]
         return {
             "image_id": coco_image_id(example.image_id),
@@ -107,9 +114,11 @@ class PredictionFiles:
             "segments_info": infos,
         }
 
-    def _semantic_records(self, example: EvalExample, result: Result) -> list[dict[str, Any]]:
-        labels = np.unique(result.semantic[result.semantic != VOID])
-        rles = text_rles(result.semantic == labels[:, None, None])
+    def _semantic_records(
+        self, example: EvalExample, label_map: np.ndarray
+    ) -> list[dict[str, Any]]:
+        labels = np.unique(label_map[label_map != VOID])
+        rles = text_rles(label_map == labels[:, None, None])
         return [
             {
                 "file_name": example.image_id,
@@ -119,8 +128,10 @@ class PredictionFiles:
             for label, rle in zip(labels, rles, strict=True)
         ]
 
-    def _instance_records(self, example: EvalExample, result: Result) -> list[dict[str, Any]]:
-        listed = [one for one in result.instances or () if one.score >= _MIN_LISTED_SCORE]
+    def _instance_records(
+        self, example: EvalExample, instances: Sequence[FoundInstance]
+    ) -> list[dict[str, Any]]:
+        listed = [instance for instance in instances if instance.score >= _MIN_LISTED_SCORE]
         rles = text_rles(np.array([instance.mask for instance in listed], bool))
         return [
             {

@@ -1,7 +1,7 @@
 """The results of one image, in a form convenient for users."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,26 @@ class FoundInstance(NamedTuple):
 
     label: int  # class 0..K-1
     score: float  # 0..1
-    mask: Any  # bool [H, W]
+    mask: np.ndarray  # bool [H, W]
+
+
+class SegmentsView(NamedTuple):
+    """A result as segments."""
+
+    id_map: np.ndarray  # int32 [H, W], segment ids, 0 for pixels of no segment
+    segments: tuple[Segment, ...]  # by id
+
+
+class ClassesView(NamedTuple):
+    """A result as classes."""
+
+    label_map: np.ndarray  # int32 [H, W], labels 0..K-1, -1 for none
+
+
+class InstancesView(NamedTuple):
+    """A result as instances."""
+
+    instances: tuple[FoundInstance, ...]  # in descending order of score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +52,19 @@ class Result:
     A field is None if the model's task does not include it.
     """
 
-    semantic: Any = None  # int32 [H, W], labels 0..K-1, -1 for none
-    panoptic: Any = None  # int32 [H, W], segment ids, 0 for pixels of no segment
+    semantic: np.ndarray | None = None  # int32 [H, W], labels 0..K-1, -1 for none
+    panoptic: np.ndarray | None = None  # int32 [H, W], segment ids, 0 for pixels of no segment
     segments: tuple[Segment, ...] | None = None  # of `panoptic`, by id
     instances: tuple[FoundInstance, ...] | None = None  # in descending order of score
 
     @property
-    def main_kind(self) -> Literal["panoptic", "semantic", "instances"]:
-        """Which field represents the image best: segments, else classes, else instances."""
-        if self.segments is not None:
-            return "panoptic"
-        return "semantic" if self.semantic is not None else "instances"
+    def main_view(self) -> SegmentsView | ClassesView | InstancesView:
+        """What represents the image best: its segments, else its classes, else its instances."""
+        if self.segments is not None and self.panoptic is not None:
+            return SegmentsView(self.panoptic, self.segments)
+        if self.semantic is not None:
+            return ClassesView(self.semantic)
+        return InstancesView(self.instances or ())
 
 
 def to_result(outputs: Outputs) -> Result:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Integer
 
 from maskformer_jax.categories import Category
 from maskformer_jax.evaluation.prediction_files import text_rles
-from maskformer_jax.evaluation.result import Result
+from maskformer_jax.evaluation.result import ClassesView, InstancesView, Result, SegmentsView
 from maskformer_jax.types import VOID
 
 _MIN_LISTED_SCORE = 0.05  # of an instance
@@ -54,20 +54,20 @@ class ImageRecord(TypedDict):
 
 def describe_segments(result: Result, categories: Sequence[Category]) -> list[SegmentRecord] | None:
     """The segments of a result, else its classes, largest first; None for instances alone."""
-    match result.main_kind:
-        case "panoptic":
-            return describe_panoptic(result, categories)
-        case "semantic":
-            return describe_classes(result.semantic, categories)
-        case "instances":
+    match result.main_view:
+        case SegmentsView() as view:
+            return describe_panoptic(view, categories)
+        case ClassesView(label_map):
+            return describe_classes(label_map, categories)
+        case InstancesView():
             return None
 
 
-def describe_panoptic(result: Result, categories: Sequence[Category]) -> list[SegmentRecord]:
+def describe_panoptic(view: SegmentsView, categories: Sequence[Category]) -> list[SegmentRecord]:
     """The segments of a panoptic result, largest first."""
     records = []
-    for segment in result.segments or ():
-        record = _describe(result.panoptic == segment.segment_id, segment.label, categories)
+    for segment in view.segments:
+        record = _describe(view.id_map == segment.segment_id, segment.label, categories)
         record["id"] = segment.segment_id
         record["is_thing"] = segment.is_thing
         record["score"] = round(segment.score, 4)

@@ -88,3 +88,17 @@ def test_a_mask_excludes_pixels_of_probability_one_half(rows_per_band: int | Non
     np.testing.assert_allclose(found.score, [0.5 * inside.mean()], rtol=1e-6)
     assert found.label.tolist() == [0]
     assert found.valid.tolist() == [True]
+
+
+def test_an_instance_may_be_a_single_pixel() -> None:
+    masks = np.full((1, 4, 6), -3, np.float32)
+    masks[0, 1, 2] = 2
+    infer = partial(
+        mf.instance_inference, is_thing=np.array([True]), **dict.fromkeys(SIZES, (4, 6))
+    )
+    found = jax.jit(infer)(np.float32([[0, 0]]), masks)
+    assert found.valid.tolist() == [True]
+    assert np.argwhere(found.masks).tolist() == [[0, 1, 2]]
+    # Published scores divide by the area plus 1e-6.
+    expected = 0.5 / (1 + np.exp(-2.0)) / (1 + 1e-6)
+    np.testing.assert_allclose(found.score, [expected], rtol=3e-7)
