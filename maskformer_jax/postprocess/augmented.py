@@ -16,7 +16,7 @@ from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.per_pixel import per_pixel_scores
 from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels
 from maskformer_jax.postprocess.semantic import semantic_scores
-from maskformer_jax.resize import Size
+from maskformer_jax.types import Size
 
 
 class View(NamedTuple):

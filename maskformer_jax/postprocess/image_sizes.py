@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from maskformer_jax.resize import Size
+from maskformer_jax.types import Size
 
 
 class ImageSizes(NamedTuple):

@@ -12,7 +12,7 @@ from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.masks import output_masks
 from maskformer_jax.postprocess.row_bands import join_bands, map_bands
 from maskformer_jax.precision import wide_dtype
-from maskformer_jax.resize import Size
+from maskformer_jax.types import Size
 
 
 class Instances(NamedTuple):

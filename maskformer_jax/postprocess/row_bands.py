@@ -15,7 +15,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
-from maskformer_jax.resize import Size, bilinear_taps
+from maskformer_jax.resize import bilinear_taps
+from maskformer_jax.types import Size
 
 # Row indices [n], consecutive except that the last row may be repeated -> maps [c, n, w].
 RowFunction = Callable[[Array], Array]

@@ -9,7 +9,7 @@ from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.masks import input_masks, to_output
 from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels
 from maskformer_jax.precision import wide_dtype
-from maskformer_jax.resize import Size
+from maskformer_jax.types import Size
 
 
 def semantic_inference(
