@@ -68,7 +68,7 @@ class PanopticMetric:
         predicted = ids[ids != 0].tolist()
         if set(predicted) != set(labels):
             raise ValueError(
-                f"the id map has the segments {predicted}, but labels are for {sorted(labels)}"
+                f"the id map has the segments {predicted}, but labels for {sorted(labels)}"
             )
         columns = {int(true_id): i for i, true_id in enumerate(true_ids)}
         overlap = np.zeros((len(predicted), len(truth.segments)), np.int64)

@@ -1,4 +1,4 @@
-"""Prediction files are what the official tools read: ids, run lengths, colours."""
+"""Prediction files in the official formats: ids, run lengths, colours."""
 
 import json
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_panoptic_and_instance_json(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode_mask(second["segmentation"]), IDS == 0)
 
 
-def test_nothing_asked_for_is_nothing_written(tmp_path: Path) -> None:
+def test_without_formats_nothing_is_written(tmp_path: Path) -> None:
     assert write(tmp_path, Outputs(LABELS, PANOPTIC, INSTANCES)) == set()
 
 
@@ -97,7 +97,7 @@ def test_large_ids_and_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 300])
-def test_bits_of_a_label_map(tmp_path: Path, count: int) -> None:
+def test_bit_depth_of_a_label_map(tmp_path: Path, count: int) -> None:
     categories = [Category(name=str(i), color=(0, 0, 0), category_id=i) for i in range(count)]
     files = PredictionFiles(tmp_path, ["labels"], categories)
     files.add(EvalExample("a", None, (1, 1)), Outputs(semantic=np.array([[count - 1]], np.int32)))

@@ -1,4 +1,4 @@
-"""The semantic metrics against the published evaluator's numbers and cases worked by hand."""
+"""The semantic metrics against the published evaluator and cases worked out by hand."""
 
 import json
 import math
@@ -106,7 +106,7 @@ def test_perfect_prediction_is_100() -> None:
     assert summary == dict.fromkeys(summary, 100.0)
 
 
-def test_a_pixel_without_a_prediction_is_a_miss_and_no_false_alarm() -> None:
+def test_a_pixel_without_a_prediction_is_a_false_negative_only() -> None:
     truth = np.array([[0, 0, 1, 1, -1]])
     metric = filled([(np.array([[0, -1, 1, 1, -1]]), truth)], 2)
     scores = metric.per_class()

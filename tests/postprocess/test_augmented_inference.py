@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean of views, each one mirrored back at the output's size."""
+"""Test-time augmentation: the mean of views, mirrored back at the size of the output."""
 
 from functools import partial
 
@@ -52,7 +52,7 @@ def test_mean_of_the_views(per_pixel: bool, options: dict[str, bool]) -> None:
     np.testing.assert_array_equal(labels, ours.argmax(0))
 
 
-def test_views_of_different_outputs_are_refused() -> None:
+def test_views_must_have_the_same_output_size() -> None:
     views = (VIEWS[0], View(VIEWS[1].sizes._replace(output_size=(22, 19)), True))
     with pytest.raises(ValueError, match="different output sizes"):
         augmented_inference(CLASSES[:2], MASKS[:2], views=views)

@@ -50,7 +50,7 @@ def test_the_rules(rows_per_band: int | None) -> None:
         np.testing.assert_allclose(found.score, expected.score, rtol=2e-6)
 
 
-def test_a_batch_is_its_images_one_by_one() -> None:
+def test_a_batch_equals_its_images_one_by_one() -> None:
     batch = jax.jit(jax.vmap(infer))(CLASS_LOGITS, MASK_LOGITS)
     for image in range(2):
         one = infer(CLASS_LOGITS[image], MASK_LOGITS[image])

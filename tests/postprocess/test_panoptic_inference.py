@@ -92,7 +92,7 @@ def test_published(name: str, rows_per_band: int | None) -> None:
 
 @pytest.mark.parametrize("name", ["maskformer_panoptic_R50", "maskformer_panoptic_swin_tiny"])
 def test_published_models(name: str) -> None:
-    # The logits were rounded to float32 after they were made.
+    # The stored logits were rounded to float32, the id maps computed before that.
     assert all(different <= 1 for different in compare(of_a_model(name)))
 
 
@@ -135,14 +135,14 @@ def test_ids_follow_the_queries_and_stuff_of_a_class_is_one_segment() -> None:
     np.testing.assert_allclose(result.score, [0.9, 0.9, 0.9, 0, 0], rtol=1e-5)
 
 
-def test_nothing_kept_is_all_void() -> None:
+def test_no_selected_query_gives_only_void() -> None:
     result = infer(*stripes((THING, 0.75, slice(0, 6)), (NO_OBJECT, 0.99, slice(0, 6))))
     assert not result.id_map.any()
     assert not result.valid.any()
 
 
-def test_what_is_hidden_loses_its_pixels_to_void() -> None:
-    # The second wins 3 of its 6 columns.
+def test_a_mostly_hidden_query_loses_its_pixels_to_void() -> None:
+    # The second query owns 3 of its 6 columns.
     result = infer(*stripes((THING, 0.95, slice(0, 3)), (STUFF, 0.9, slice(0, 6))))
     np.testing.assert_array_equal(result.id_map, np.tile([1, 1, 1, 0, 0, 0], (4, 1)))
 
@@ -166,7 +166,7 @@ def test_a_mask_includes_pixels_of_probability_one_half() -> None:
     classes, masks = stripes((THING, 0.9, slice(0, 6)))
     whole = infer(classes, jnp.zeros_like(masks))
     assert (whole.id_map == 1).all()
-    # Half the columns are in the mask, but all pixels belong to the query: that is overlap enough.
+    # The query owns all pixels, more than its mask has.
     assert (infer(classes, jnp.where(masks[:, :, ::-1] > 0, masks, -10)).id_map == 1).all()
 
 
@@ -185,7 +185,7 @@ def test_a_segment_may_be_a_single_pixel() -> None:
     classes, masks = stripes((THING, 0.9, slice(0, 5)), (THING, 0.95, slice(0, 0)))
     masks = masks.at[1, 3, 5].set(10)
     expected = np.ones((4, 6), int)
-    expected[:, 5] = [1, 1, 1, 2]  # the nearest to a mask wins what no mask covers
+    expected[:, 5] = [1, 1, 1, 2]  # the first query is the most probable at the others
     np.testing.assert_array_equal(infer(classes, masks.at[0, :3, 5].set(0)).id_map, expected)
 
 
@@ -223,14 +223,14 @@ def test_the_padding_of_the_last_band_is_not_counted(rows_per_band: int) -> None
     np.testing.assert_array_equal(found.id_map, np.repeat([[1], [1], [1], [0]], 6, axis=1))
 
 
-def test_padding_is_cut_off() -> None:
+def test_padding_is_cropped() -> None:
     classes, masks = stripes((THING, 0.9, slice(0, 3)), (THING, 0.9, slice(3, 6)))
     # The second has half its columns in the padding, and none of them counts.
     result = infer(classes, masks, image_size=(3, 4), output_size=(3, 4))
     np.testing.assert_array_equal(result.id_map, np.tile([1, 1, 1, 2], (3, 1)))
 
 
-def test_a_batch_is_its_images_one_by_one() -> None:
+def test_a_batch_equals_its_images_one_by_one() -> None:
     published = hand_made("coco")
     logits = jnp.asarray(published.class_logits, jnp.float32)
     masks = jnp.asarray(published.mask_logits, jnp.float32)

@@ -54,7 +54,7 @@ def test_number_and_size_of_bands(
     np.testing.assert_array_equal(valid.ravel(), expected < height)
 
 
-def test_joined_bands_are_the_whole() -> None:
+def test_joined_bands_equal_the_whole_maps() -> None:
     whole = RNG.normal(size=(3, 10, 7))
     bands = map_bands(
         lambda rows, _: jnp.asarray(whole)[:, rows],
@@ -68,7 +68,9 @@ def test_joined_bands_are_the_whole() -> None:
 
 @pytest.mark.parametrize("to_size", [(6, 8), (13, 5), (4, 17), (1, 1), (6, 9), (7, 8)])
 @pytest.mark.parametrize("number", [1, 2, 5])
-def test_rows_of_resized_maps_are_rows_of_the_whole(to_size: tuple[int, int], number: int) -> None:
+def test_rows_of_resized_maps_equal_rows_of_the_whole(
+    to_size: tuple[int, int], number: int
+) -> None:
     maps = jnp.asarray(RNG.normal(size=(2, 6, 8)), jnp.float32)
     source = resized(rows_of(maps), from_size=(6, 8), to_size=to_size)
     whole = np.asarray(all_rows(source, to_size[0]))

@@ -1,4 +1,4 @@
-"""What prediction writes, with a pretended model that labels pixels by their brightness."""
+"""Files written by prediction, with a fake model that labels pixels by their brightness."""
 
 import json
 from pathlib import Path
@@ -187,7 +187,7 @@ def test_no_inputs(tmp_path: Path) -> None:
         predict_paths(Brightness(), [], tmp_path / "out")
 
 
-def test_unreadable_image_stops_without_half_files(tmp_path: Path) -> None:
+def test_an_unreadable_image_leaves_no_partial_files(tmp_path: Path) -> None:
     good = draw(tmp_path / "a.png", height=40, width=40)
     broken = tmp_path / "b.png"
     broken.write_bytes(good.read_bytes()[:60])
@@ -206,7 +206,7 @@ def test_rotated_photograph(tmp_path: Path) -> None:
     image = np.zeros((4, 10, 3), np.uint8)
     image[:, 7:] = 255
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise: the right side becomes the bottom
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise: the right side becomes the bottom
     Image.fromarray(image).save(tmp_path / "a.png", exif=exif)
     (record,) = predict_paths(Brightness(), [tmp_path / "a.png"], tmp_path / "out")
     assert (record["height"], record["width"]) == (10, 4)

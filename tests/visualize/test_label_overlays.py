@@ -1,4 +1,4 @@
-"""Pictures on drawn label maps: exact colours, void, names, legends."""
+"""Overlays of drawn label maps: exact colours, void, names, legends."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_overlay_colours_are_exact_inside_and_void_is_untouched() -> None:
     np.testing.assert_array_equal(image, before)
 
 
-def test_names_stand_inside_large_regions_only() -> None:
+def test_names_are_written_inside_large_regions_only() -> None:
     image, label_map = scene()
     plain = overlay(image, label_map, CATEGORIES, names=False)
     named = overlay(image, label_map, CATEGORIES)
@@ -88,7 +88,7 @@ def test_names_stand_inside_large_regions_only() -> None:
     ys, xs = np.nonzero(written & (label_map == 1))
     box = label_map[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
     assert (box == 1).all()
-    # Readable: black or white strokes of at least 8 pixels' height on the category's colour.
+    # The box of the text is high enough to be readable.
     assert ys.max() - ys.min() >= 12
 
 
@@ -110,7 +110,7 @@ def test_each_of_two_regions_of_a_class_is_named() -> None:
     assert written[:, 280:].any()
 
 
-def test_small_images_are_enlarged_by_a_whole_factor() -> None:
+def test_small_images_are_enlarged_by_an_integer_factor() -> None:
     image, label_map = scene(96, 128)
     picture = overlay(image, label_map, CATEGORIES, alpha=1.0, names=False)
     assert picture.shape == (96 * 4, 128 * 4, 3)
