@@ -11,6 +11,7 @@ build them without importing JAX; shapes are given in comments.
 from typing import Any, NamedTuple
 
 Size = tuple[int, int]  # (height, width) in pixels
+VOID = -1  # label of pixels without a class, and their index in a `segment_map`
 
 
 class Batch(NamedTuple):

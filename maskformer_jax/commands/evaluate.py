@@ -6,7 +6,7 @@ from pathlib import Path
 from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
 from maskformer_jax.commands.required_files import require_data
 from maskformer_jax.config.fields import did_you_mean
-from maskformer_jax.evaluation.formats import FORMATS
+from maskformer_jax.evaluation.prediction_formats import FORMATS
 
 
 def run(argv: Sequence[str]) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.data.eval_examples import EvalExample
+from maskformer_jax.evaluation.drawing import draw_comparison
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.pictures import compare
-from maskformer_jax.pictures.files import encode_image
 from maskformer_jax.training.metrics_log import MetricsLog
+from maskformer_jax.visualize.files import encode_image
 
 PICTURES_PER_EVALUATION = 4
 
@@ -28,7 +28,7 @@ def picture_saver(
     def save(example: EvalExample, outputs: Outputs) -> None:
         if len(shown) >= PICTURES_PER_EVALUATION:
             return
-        picture = compare(example, outputs, info.categories)
+        picture = draw_comparison(example, outputs, info.categories)
         if picture is None:
             return
         shown.append(example.image_id)

@@ -21,6 +21,7 @@ from maskformer_jax.convert import official, readers
 from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
 from maskformer_jax.models.build import build_model
 from maskformer_jax.postprocess import (
+    ImageSizes,
     panoptic_inference,
     per_pixel_inference,
     semantic_inference,
@@ -176,19 +177,19 @@ def test_semantic_inference(forward, case, golden, name):
     predictions = forward[name].predictions
     image_size = golden[f"{name}/image"].shape[:2]
     expected = golden[f"{name}/sem_seg_argmax"]
+    size = padded_size(image_size, case.size_divisibility)
+    sizes = ImageSizes(size, image_size, expected.shape)
     masks = jnp.asarray(predictions.mask_logits[-1, 0])
     if case.name in WITH_CLASSES:
         classes = jnp.asarray(predictions.class_logits[-1, 0])
         scores = semantic_inference(
             classes,
             masks,
-            padded_size=padded_size(image_size, case.size_divisibility),
-            image_size=image_size,
-            output_size=expected.shape,
+            **sizes._asdict(),
             resize_before_inference=case.panoptic,
         )
     else:
-        scores = per_pixel_inference(masks, image_size=image_size, output_size=expected.shape)
+        scores = per_pixel_inference(masks, sizes=sizes)
     scores = np.asarray(scores)
     part = scores[:: len(scores) // 15, ::4, ::4]
     assert_within((part, golden[f"{name}/sem_seg"]), case.bounds.scores, rms=1e-4)
@@ -204,9 +205,9 @@ def test_semantic_inference_after_the_resize(forward, case, golden):
     labels = semantic_labels(
         jnp.asarray(predictions.class_logits[-1, 0]),
         jnp.asarray(predictions.mask_logits[-1, 0]),
-        padded_size=padded_size(image_size, case.size_divisibility),
-        image_size=image_size,
-        output_size=expected.shape,
+        sizes=ImageSizes(
+            padded_size(image_size, case.size_divisibility), image_size, expected.shape
+        ),
         resize_before_inference=True,
     )
     differs = np.asarray(labels) != expected

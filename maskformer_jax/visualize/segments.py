@@ -1,4 +1,4 @@
-"""Pictures of segments and instances: label maps in which each segment is a class of its own."""
+"""Overlays of segments and instances: label maps in which each segment is its own class."""
 
 import colorsys
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
 from maskformer_jax.categories import Category
-from maskformer_jax.pictures.labels import overlay, overlay_with_legend, side_by_side
+from maskformer_jax.types import VOID
+from maskformer_jax.visualize.labels import overlay, overlay_with_legend
+from maskformer_jax.visualize.panels import side_by_side
 
 _GOLDEN_RATIO = 0.618
 
@@ -21,18 +23,18 @@ def panoptic_overlay(
     alpha: float = 0.5,
     legend: bool = True,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The image tinted by its segments; things of a class differ in shade.
+    """Tint the image by its segments; things of one class differ in shade.
 
     Args:
         image: RGB.
-        id_map: segment ids, 0 for none; ids that `labels` lacks are left out too.
+        id_map: segment ids, 0 for none; ids missing from `labels` are not drawn either.
         labels: the class 0..K-1 of each id.
         categories: K categories in label order.
-        alpha: strength of the colours, 0..1.
-        legend: whether a panel below lists the segments and their shares.
+        alpha: opacity of the colours, 0..1.
+        legend: whether to list the segments and their shares below.
     """
     ids = sorted(labels)
-    segment_map = np.full(id_map.shape, -1, np.int32)
+    segment_map = np.full(id_map.shape, VOID, np.int32)
     for index, segment_id in enumerate(ids):
         segment_map[id_map == segment_id] = index
     shades = segment_shades([labels[segment_id] for segment_id in ids], categories)
@@ -49,15 +51,15 @@ def instance_overlay(
     alpha: float = 0.5,
     legend: bool = True,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The image tinted by instances, the first of those that overlap on top.
+    """Tint the image by its instances; where they overlap, the first one is on top.
 
     Args:
         image: RGB.
-        masks: the surest first.
+        masks: in descending order of score.
         labels: the class 0..K-1 of each.
         categories: K categories in label order.
-        alpha: strength of the colours, 0..1.
-        legend: whether a panel below lists the instances and their shares.
+        alpha: opacity of the colours, 0..1.
+        legend: whether to list the instances and their shares below.
     """
     ids = np.zeros(image.shape[:2], np.int32)
     for index in reversed(range(len(masks))):
@@ -72,7 +74,7 @@ def panoptic_comparison(
     truth: tuple[np.ndarray, Mapping[int, int]],
     categories: Sequence[Category],
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The prediction beside the ground truth, each an id map and the classes of its ids."""
+    """The prediction beside the ground truth, each given as an id map and the class of each id."""
     panels = [
         panoptic_overlay(image, id_map, labels, categories, legend=False)
         for id_map, labels in (prediction, truth)
@@ -81,7 +83,7 @@ def panoptic_comparison(
 
 
 def segment_shades(labels: Sequence[int], categories: Sequence[Category]) -> list[Category]:
-    """A category for each segment: of a class's things each has its own shade and a number."""
+    """A category for each segment; things of one class get different shades and numbers."""
     seen: dict[int, int] = {}
     shades = []
     for label in labels:
@@ -96,12 +98,12 @@ def segment_shades(labels: Sequence[int], categories: Sequence[Category]) -> lis
 
 
 def _shade(color: tuple[int, int, int], number: int) -> tuple[int, int, int]:
-    """The colour itself for the first, then neighbours of it in hue and lightness."""
+    """The colour itself for number 0, else one of similar hue and lightness."""
     if number == 0:
         return color
     hue, lightness, saturation = colorsys.rgb_to_hls(*(channel / 255 for channel in color))
-    # Multiples of the golden ratio spread evenly, however many there are. A grey has no hue to
-    # stay near to, so its neighbours are all around the circle.
+    # Multiples of the golden ratio spread evenly for any number of shades. A grey has no hue to
+    # stay close to, so its shades use the whole colour circle.
     offset = (number * _GOLDEN_RATIO + 0.5) % 1 - 0.5
     reach = 1.0 if saturation < 0.3 else 0.25
     lightness = float(np.clip(lightness + 0.3 * ((number * 0.37) % 1 - 0.5), 0.3, 0.7))

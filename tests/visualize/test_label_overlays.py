@@ -1,10 +1,19 @@
-"""Pictures on drawn label maps: exact colours, void, names, legends."""
+"""Overlays of drawn label maps: exact colours, void, names, legends."""
 
 import numpy as np
 import pytest
 
 from maskformer_jax.categories import Category
-from maskformer_jax.pictures import labels as visualize
+from maskformer_jax.visualize.colors import (
+    blend,
+    colorize,
+    enlarge_labels,
+    enlargement,
+    find_boundaries,
+)
+from maskformer_jax.visualize.labels import label_comparison, overlay, overlay_with_legend
+from maskformer_jax.visualize.legend import legend_entries
+from maskformer_jax.visualize.text import text_color
 
 CATEGORIES = (
     Category(name="sky", color=(70, 130, 180)),
@@ -25,12 +34,12 @@ def scene(height: int = 360, width: int = 480) -> tuple[np.ndarray, np.ndarray]:
 
 
 def inner(label_map: np.ndarray, label: int) -> np.ndarray:
-    return (label_map == label) & ~visualize.find_boundaries(label_map)
+    return (label_map == label) & ~find_boundaries(label_map)
 
 
 def test_colorize() -> None:
     label_map = np.array([[0, 1, -1], [3, 3, 2]])
-    colors = visualize.colorize(label_map, CATEGORIES)
+    colors = colorize(label_map, CATEGORIES)
     expected = [
         [(70, 130, 180), (128, 64, 128), (0, 0, 0)],
         [(250, 250, 250), (250, 250, 250), (0, 0, 142)],
@@ -41,15 +50,15 @@ def test_colorize() -> None:
 @pytest.mark.parametrize("label", [4, -2])
 def test_label_out_of_range(label: int) -> None:
     with pytest.raises(ValueError, match="4 categories"):
-        visualize.colorize(np.array([[0, label]]), CATEGORIES)
+        colorize(np.array([[0, label]]), CATEGORIES)
 
 
 def test_blend_is_linear_and_keeps_void() -> None:
     image, label_map = scene(12, 16)
-    colors = visualize.colorize(label_map, CATEGORIES)
+    colors = colorize(label_map, CATEGORIES)
     void = label_map < 0
     for alpha in (0.0, 0.5, 1.0):
-        mixed = visualize.blend(image, label_map, CATEGORIES, alpha=alpha)
+        mixed = blend(image, label_map, CATEGORIES, alpha=alpha)
         expected = (1 - alpha) * image.astype(float) + alpha * colors
         assert np.abs(mixed - expected)[~void].max() <= 0.5 + 1e-3
         np.testing.assert_array_equal(mixed[void], image[void])
@@ -58,28 +67,28 @@ def test_blend_is_linear_and_keeps_void() -> None:
 def test_overlay_colours_are_exact_inside_and_void_is_untouched() -> None:
     image, label_map = scene()
     before = image.copy()
-    picture = visualize.overlay(image, label_map, CATEGORIES, alpha=1.0, names=False)
+    picture = overlay(image, label_map, CATEGORIES, alpha=1.0, names=False)
     for label, category in enumerate(CATEGORIES[:3]):
         assert (picture[inner(label_map, label)] == category.color).all()
-    lines = visualize.find_boundaries(label_map)
+    lines = find_boundaries(label_map)
     assert (picture[lines].min(axis=1) > 180).all()
-    named = visualize.overlay(image, label_map, CATEGORIES, alpha=1.0)
+    named = overlay(image, label_map, CATEGORIES, alpha=1.0)
     for shown in (picture, named):
         np.testing.assert_array_equal(shown[label_map < 0], image[label_map < 0])
     np.testing.assert_array_equal(image, before)
 
 
-def test_names_stand_inside_large_regions_only() -> None:
+def test_names_are_written_inside_large_regions_only() -> None:
     image, label_map = scene()
-    plain = visualize.overlay(image, label_map, CATEGORIES, names=False)
-    named = visualize.overlay(image, label_map, CATEGORIES)
+    plain = overlay(image, label_map, CATEGORIES, names=False)
+    named = overlay(image, label_map, CATEGORIES)
     written = (plain != named).any(axis=2)
     for label, present in ((0, True), (1, True), (2, False), (-1, False)):
         assert written[label_map == label].any() == present
     ys, xs = np.nonzero(written & (label_map == 1))
     box = label_map[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
     assert (box == 1).all()
-    # Readable: black or white strokes of at least 8 pixels' height on the category's colour.
+    # The box of the text is high enough to be readable.
     assert ys.max() - ys.min() >= 12
 
 
@@ -87,28 +96,28 @@ def test_no_name_where_it_does_not_fit() -> None:
     image, label_map = scene()
     label_map[:] = -1
     label_map[:, 200:220] = 0  # large, but too narrow for its name
-    plain = visualize.overlay(image, label_map, CATEGORIES, names=False)
-    np.testing.assert_array_equal(visualize.overlay(image, label_map, CATEGORIES), plain)
+    plain = overlay(image, label_map, CATEGORIES, names=False)
+    np.testing.assert_array_equal(overlay(image, label_map, CATEGORIES), plain)
 
 
 def test_each_of_two_regions_of_a_class_is_named() -> None:
     image, label_map = scene()
     label_map[:] = 0
     label_map[:, 200:280] = 1
-    plain = visualize.overlay(image, label_map, CATEGORIES, names=False)
-    written = (plain != visualize.overlay(image, label_map, CATEGORIES)).any(axis=2)
+    plain = overlay(image, label_map, CATEGORIES, names=False)
+    written = (plain != overlay(image, label_map, CATEGORIES)).any(axis=2)
     assert written[:, :200].any()
     assert written[:, 280:].any()
 
 
-def test_small_images_are_enlarged_by_a_whole_factor() -> None:
+def test_small_images_are_enlarged_by_an_integer_factor() -> None:
     image, label_map = scene(96, 128)
-    picture = visualize.overlay(image, label_map, CATEGORIES, alpha=1.0, names=False)
+    picture = overlay(image, label_map, CATEGORIES, alpha=1.0, names=False)
     assert picture.shape == (96 * 4, 128 * 4, 3)
-    large = visualize.enlarge_labels(label_map, 4)
+    large = enlarge_labels(label_map, 4)
     np.testing.assert_array_equal(large[2::4, 2::4], label_map)
     assert (picture[inner(large, 1)] == CATEGORIES[1].color).all()
-    assert [visualize.enlargement(size) for size in ((360, 480), (1, 1), (2000, 100))] == [
+    assert [enlargement(size) for size in ((360, 480), (1, 1), (2000, 100))] == [
         1,
         480,
         1,
@@ -118,11 +127,11 @@ def test_small_images_are_enlarged_by_a_whole_factor() -> None:
 def test_boundaries_are_thin_and_never_on_void() -> None:
     label_map = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [-1, -1, 1, 1], [-1, -1, 1, 1]])
     expected = np.array([[0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]], bool)
-    np.testing.assert_array_equal(visualize.find_boundaries(label_map), expected)
-    thick = visualize.find_boundaries(label_map, thickness=3)
+    np.testing.assert_array_equal(find_boundaries(label_map), expected)
+    thick = find_boundaries(label_map, thickness=3)
     assert thick.sum() > expected.sum()
     assert not thick[label_map < 0].any()
-    assert not visualize.find_boundaries(np.zeros((3, 3), int)).any()
+    assert not find_boundaries(np.zeros((3, 3), int)).any()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -139,18 +148,18 @@ def test_text_contrast(seed: int) -> None:
     generator = np.random.default_rng(seed)
     for background in generator.integers(0, 256, (200, 3)).tolist():
         color = tuple(background)
-        dark, light = sorted((luminance(color), luminance(visualize.text_color(color))))
+        dark, light = sorted((luminance(color), luminance(text_color(color))))
         assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_legend_lists_exactly_the_present_classes() -> None:
     label_map = np.array([[3, 3, 3, -1], [1, 3, 1, -1]])
-    entries = visualize.legend_entries(label_map, CATEGORIES)
+    entries = legend_entries(label_map, CATEGORIES)
     assert [(entry.category.name, entry.share) for entry in entries] == [
         ("snow", 4 / 8),
         ("road", 2 / 8),
     ]
-    assert visualize.legend_entries(np.full((2, 2), -1), CATEGORIES) == []
+    assert legend_entries(np.full((2, 2), -1), CATEGORIES) == []
 
 
 def swatches(panel: np.ndarray) -> set[str]:
@@ -163,8 +172,8 @@ def swatches(panel: np.ndarray) -> set[str]:
 @pytest.mark.parametrize("size", [(360, 480), (96, 128), (300, 40), (1000, 700)])
 def test_legend_panel_below_the_picture(size: tuple[int, int]) -> None:
     image, label_map = scene(*size)
-    picture = visualize.overlay(image, label_map, CATEGORIES)
-    whole = visualize.overlay_with_legend(image, label_map, CATEGORIES)
+    picture = overlay(image, label_map, CATEGORIES)
+    whole = overlay_with_legend(image, label_map, CATEGORIES)
     height, width = picture.shape[:2]
     assert whole.shape[1] >= width
     left = (whole.shape[1] - width) // 2
@@ -175,7 +184,7 @@ def test_legend_panel_below_the_picture(size: tuple[int, int]) -> None:
 def test_legend_of_nothing() -> None:
     image, label_map = scene()
     label_map[:] = -1
-    whole = visualize.overlay_with_legend(image, label_map, CATEGORIES)
+    whole = overlay_with_legend(image, label_map, CATEGORIES)
     np.testing.assert_array_equal(whole[:360], image)
     assert swatches(whole[360:]) == set()
 
@@ -184,9 +193,9 @@ def test_comparison_shows_both_and_the_union_of_classes() -> None:
     image, label_map = scene()
     prediction = np.zeros_like(label_map)
     prediction[200:] = 3
-    whole = visualize.comparison(image, prediction, label_map, CATEGORIES)
-    left = visualize.overlay(image, prediction, CATEGORIES)
-    right = visualize.overlay(image, label_map, CATEGORIES)
+    whole = label_comparison(image, prediction, label_map, CATEGORIES)
+    left = overlay(image, prediction, CATEGORIES)
+    right = overlay(image, label_map, CATEGORIES)
     top = next(y for y in range(80) if np.array_equal(whole[y : y + 360, :480], left))
     gap = next(
         x for x in range(480, 540) if np.array_equal(whole[top : top + 360, x : x + 480], right)

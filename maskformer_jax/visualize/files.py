@@ -1,4 +1,4 @@
-"""Pictures and maps as the bytes of an image file."""
+"""Encoding pictures and label maps as image files."""
 
 import io
 from typing import Literal
@@ -12,7 +12,7 @@ def encode_image(
     picture: UInt8[np.ndarray, "h w 3"] | Integer[np.ndarray, "h w"],
     kind: Literal["png", "jpg"] = "png",
 ) -> bytes:
-    """A PNG or JPEG of an RGB picture, or a PNG of a map of uint8 or uint16."""
+    """Encode an RGB picture as PNG or JPEG, or a uint8 or uint16 map as PNG."""
     buffer = io.BytesIO()
     if kind == "jpg":
         Image.fromarray(picture).save(buffer, "JPEG", quality=92)
