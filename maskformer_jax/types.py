@@ -11,6 +11,7 @@ can make them without importing JAX; the shapes stand in the comments.
 from typing import Any, NamedTuple
 
 Size = tuple[int, int]  # (height, width) in pixels
+VOID = -1  # label of pixels without a class, and their index in a `segment_map`
 
 
 class Batch(NamedTuple):

@@ -139,7 +139,9 @@ def test_batch_size_must_divide(make_config):
 
 
 def test_too_many_segments_names_the_image(make_config):
-    with pytest.raises(UserError, match=r"image '00\d': \d segments, but data\.num_segments is 1"):
+    with pytest.raises(
+        UserError, match=r"data\.num_segments is 1, but must be \d or more for image '00\d'"
+    ):
         take(make_config(num_segments=1), 1)
 
 

@@ -8,16 +8,17 @@ import tensorflow_datasets as tfds
 
 from maskformer_jax.data.prepare.output import new_paths
 from maskformer_jax.data.registry import load_dataset_info
-from maskformer_jax.data.shapes import IMAGE_SIZE, Drawing, draw_example, encode_label_map
+from maskformer_jax.data.shapes import Drawing, draw_example
 from maskformer_jax.data.tfds_builders.segmentation import (
-    encode_panoptic_map,
+    encode_label_map,
+    encode_panoptic,
     encode_png,
     segmentation_features,
     write_records,
 )
 from maskformer_jax.errors import UserError
 
-# Registering would make importing this module change what `tfds.builder` finds.
+# Registration would be a side effect of importing this module.
 with tfds.core.registered.skip_registration():
 
     class Shapes(tfds.core.GeneratorBasedBuilder):
@@ -26,8 +27,8 @@ with tfds.core.registered.skip_registration():
         VERSION = tfds.core.Version("1.0.0")
         RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (TFDS reads the class attribute)
         name = "shapes"
-        # There are no files of checksums or metadata for TFDS to look for beside this module, and
-        # looking takes a package that TFDS does not require (importlib_resources).
+        # TFDS need not look for checksum or metadata files beside this module, for which it would
+        # need importlib_resources, a package that it does not require.
         pkg_dir_path = None
         code_path = None
 
@@ -43,7 +44,7 @@ with tfds.core.registered.skip_registration():
                 features=segmentation_features(
                     names, image_format="png", label_map=True, panoptic=True
                 ),
-                disable_shuffling=True,  # the records stay in the order in which they are drawn
+                disable_shuffling=True,  # keep the order of drawing
             )
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
@@ -55,22 +56,22 @@ with tfds.core.registered.skip_registration():
 
 
 def prepare_shapes(root: Path, *, num_train: int, num_val: int) -> None:
-    """Draws the data set into the folder `root`, for `config.data.format = "tfds"`.
+    """Draw the data set into the folder `root`, for `config.data.format = "tfds"`.
 
-    The folder appears at the end, complete; a run that is stopped leaves none.
+    The folder appears only when complete; an interrupted run leaves none.
 
     Args:
-        root: the folder to make; it must not exist, or be empty.
-        num_train: images of the split "train".
-        num_val: images of the split "val".
+        root: the folder to create; it must not exist or must be empty.
+        num_train: number of images in the split "train".
+        num_val: number of images in the split "val".
 
     Raises:
-        UserError: `root` holds something already, a number is not positive, or writing fails.
+        UserError: `root` is not empty, a number is not positive, or writing fails.
     """
     sizes = {"train": num_train, "val": num_val}
     for split, size in sizes.items():
         if size < 1:
-            raise UserError(f"num_{split} is {size}, but must be at least 1")
+            raise UserError(f"--num-{split} is {size}, but must be at least 1")
     with new_paths(root) as [staged]:
         builder = Shapes(
             sizes=sizes, data_dir=str(staged.parent / "records"), file_format="array_record"
@@ -79,25 +80,9 @@ def prepare_shapes(root: Path, *, num_train: int, num_val: int) -> None:
 
 
 def _to_record(drawing: Drawing, *, image_id: str) -> dict[str, Any]:
-    height, width = IMAGE_SIZE
     return {
         "image": encode_png(drawing.image),
-        "label_map": encode_png(encode_label_map(drawing.label_map)),
-        "panoptic_map": encode_panoptic_map(drawing.panoptic_map),
-        "segments": [
-            {
-                "id": segment.id,
-                "label": segment.label,
-                "is_crowd": False,
-                "area": segment.area,
-                "bbox": tfds.features.BBox(
-                    ymin=segment.bbox[0] / height,
-                    xmin=segment.bbox[1] / width,
-                    ymax=segment.bbox[2] / height,
-                    xmax=segment.bbox[3] / width,
-                ),
-            }
-            for segment in drawing.segments
-        ],
+        "label_map": encode_label_map(drawing.label_map, load_dataset_info("shapes")),
+        **encode_panoptic(drawing.panoptic),
         "image_id": image_id,
     }
