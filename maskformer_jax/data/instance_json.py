@@ -15,8 +15,8 @@ from maskformer_jax.data.coco_json import (
     wrong_format,
 )
 from maskformer_jax.data.example import Example, Instance
-from maskformer_jax.data.images import decode_image, read_bytes
-from maskformer_jax.data.location import check_root, missing_data
+from maskformer_jax.data.images import decode_image
+from maskformer_jax.data.location import check_root, missing_data, read_file
 from maskformer_jax.data.run_lengths import RunLengths
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import Size
@@ -53,7 +53,7 @@ class CocoInstanceSource:
         check_root(root)
         if not path.is_file():
             raise missing_data(root, f"there is no file {path}")
-        self._path = str(path)
+        self._root, self._path = root, str(path)
         self._images = root / split
         self._labels, self._entries = _read_entries(path, info)
 
@@ -63,7 +63,7 @@ class CocoInstanceSource:
     def __getitem__(self, index: int) -> Example:
         entry = self._entries[index]
         path = self._images / entry.file
-        image = decode_image(read_bytes(path), name=str(path))
+        image = decode_image(read_file(path, self._root), name=str(path))
         check_listed_size(image.shape, entry.size, image=path, listing=self._path)
         instances = tuple(self._read_instance(x, entry) for x in entry.annotations)
         return Example(entry.image_id, image, instances=instances)
@@ -74,7 +74,7 @@ class CocoInstanceSource:
 
     def encoded_image(self, index: int) -> bytes:
         """Return the encoded image as stored."""
-        return read_bytes(self._images / self._entries[index].file)
+        return read_file(self._images / self._entries[index].file, self._root)
 
     def _read_instance(self, annotation: dict[str, Any], entry: _Entry) -> Instance:
         left, top, width, height = (float(value) for value in annotation["bbox"])

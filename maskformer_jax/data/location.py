@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from maskformer_jax.data.images import read_bytes
 from maskformer_jax.errors import UserError
 
 DATASETS_PAGE = "docs/datasets.md lists the download page and the layout of every data set"
@@ -26,6 +27,20 @@ def check_folder(folder: Path, root: Path, *, layout: str) -> None:
         siblings = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
         found = f"; {folder.parent} has {', '.join(siblings)}" if siblings else ""
         raise missing_data(root, f"there is no folder {folder}{found}. The layout is {layout}")
+
+
+def read_file(path: Path, root: Path) -> bytes:
+    """Read a file below `config.data.root`.
+
+    Raises:
+        UserError: the file is missing or cannot be read.
+    """
+    try:
+        return read_bytes(path)
+    except UserError:
+        if path.exists():
+            raise
+        raise missing_data(root, f"there is no file {path}") from None
 
 
 def missing_data(root: Path, problem: str) -> UserError:

@@ -16,8 +16,8 @@ from maskformer_jax.data.coco_json import (
     wrong_format,
 )
 from maskformer_jax.data.example import Example, PanopticLabels, PanopticSegment
-from maskformer_jax.data.images import check_same_size, decode_image, read_bytes
-from maskformer_jax.data.location import check_root, missing_data
+from maskformer_jax.data.images import check_same_size, decode_image
+from maskformer_jax.data.location import check_root, missing_data, read_file
 from maskformer_jax.data.panoptic import check_segments, decode_ids, to_label_map
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import Size
@@ -91,8 +91,8 @@ class CocoPanopticSource:
     def __getitem__(self, index: int) -> Example:
         entry = self._entries[index]
         image_path, map_path = self._image_path(index), self._maps / entry.map_file
-        image = decode_image(read_bytes(image_path), name=str(image_path))
-        id_map = decode_ids(decode_image(read_bytes(map_path), name=str(map_path)))
+        image = decode_image(read_file(image_path, self._root), name=str(image_path))
+        id_map = decode_ids(decode_image(read_file(map_path, self._root), name=str(map_path)))
         check_same_size(image.shape[:2], id_map.shape, name=f"{image_path} and {map_path}")
         check_listed_size(image.shape, entry.size, image=image_path, listing=self._path)
         panoptic = PanopticLabels(id_map, entry.segments)
@@ -106,7 +106,7 @@ class CocoPanopticSource:
 
     def encoded_image(self, index: int) -> bytes:
         """Return the encoded image as stored."""
-        return read_bytes(self._image_path(index))
+        return read_file(self._image_path(index), self._root)
 
     def _image_path(self, index: int) -> Path:
         # The official panoptic files of Cityscapes name images *_gtFine_leftImg8bit.png.

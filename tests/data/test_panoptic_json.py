@@ -148,10 +148,14 @@ def test_category_of_another_data_set(root):
 
 def test_missing_png_and_image(root):
     (root / f"annotations/panoptic_train2017/{IMAGE}.png").unlink()
-    with pytest.raises(UserError, match=rf"there is no file .*{IMAGE}\.png"):
+    with pytest.raises(
+        UserError, match=rf"config\.data\.root is .* there is no file .*{IMAGE}\.png"
+    ):
         open_coco(root)[1]
     (root / f"train2017/{IMAGE}.jpg").unlink()
-    with pytest.raises(UserError, match=rf"there is no file .*{IMAGE}\.jpg"):
+    with pytest.raises(
+        UserError, match=rf"config\.data\.root is .* there is no file .*{IMAGE}\.jpg"
+    ):
         open_coco(root)[1]
 
 
