@@ -12,56 +12,43 @@ from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.data.example import Example, Instance, Source
 from maskformer_jax.data.prepare.output import new_paths
 from maskformer_jax.data.tfds_builders.segmentation import (
+    RecordsBuilder,
     encode_label_map,
     encode_panoptic,
     segmentation_features,
     write_records,
 )
 
-# Registration would be a side effect of importing this module.
-with tfds.core.registered.skip_registration():
 
-    class FromSource(tfds.core.GeneratorBasedBuilder):
-        """Copies the examples of sources; images are copied without decoding."""
+class FromSource(RecordsBuilder):
+    """Copies the examples of sources; images are copied without decoding."""
 
-        VERSION = tfds.core.Version("1.0.0")
-        RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (TFDS reads the class attribute)
-        name = "from_source"  # replaced by the name of the data set
-        # TFDS need not look for checksum or metadata files beside this module.
-        pkg_dir_path = None
-        code_path = None
+    def __init__(
+        self, *, dataset: DatasetInfo, sources: Mapping[str, Source], **kwargs: Any
+    ) -> None:
+        self.name = dataset.name.replace("-", "_")
+        self._dataset = dataset
+        self._sources = sources
+        super().__init__(**kwargs)
 
-        def __init__(
-            self, *, dataset: DatasetInfo, sources: Mapping[str, Source], **kwargs: Any
-        ) -> None:
-            self.name = dataset.name.replace("-", "_")
-            self._dataset = dataset
-            self._sources = sources
-            super().__init__(**kwargs)
+    def _info(self) -> tfds.core.DatasetInfo:
+        example = next(iter(self._sources.values()))[0]
+        features = segmentation_features(
+            [category.name for category in self._dataset.categories],
+            image_format="jpeg",
+            label_map=example.panoptic is None and example.label_map is not None,
+            panoptic=example.panoptic is not None,
+            instances=example.instances is not None,
+        )
+        return self._describe(f"{self._dataset.name} for maskformer-jax.", features)
 
-        def _info(self) -> tfds.core.DatasetInfo:
-            example = next(iter(self._sources.values()))[0]
-            features = segmentation_features(
-                [category.name for category in self._dataset.categories],
-                image_format="jpeg",
-                label_map=example.panoptic is None and example.label_map is not None,
-                panoptic=example.panoptic is not None,
-                instances=example.instances is not None,
-            )
-            return tfds.core.DatasetInfo(
-                builder=self,
-                description=f"{self._dataset.name} for maskformer-jax.",
-                features=features,
-                disable_shuffling=True,  # keep the order of the source
-            )
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        return {name: self._generate_examples(source) for name, source in self._sources.items()}
 
-        def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-            return {name: self._generate_examples(source) for name, source in self._sources.items()}
-
-        def _generate_examples(self, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
-            for index in range(len(source)):
-                image = source.encoded_image(index)
-                yield index, _to_record(source[index], image, self._dataset)
+    def _generate_examples(self, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index in range(len(source)):
+            image = source.encoded_image(index)
+            yield index, _to_record(source[index], image, self._dataset)
 
 
 def prepare_records(root: Path, dataset: DatasetInfo, sources: Mapping[str, Source]) -> None:

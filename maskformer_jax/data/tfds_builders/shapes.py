@@ -10,6 +10,7 @@ from maskformer_jax.data.prepare.output import new_paths
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.shapes import Drawing, draw_example
 from maskformer_jax.data.tfds_builders.segmentation import (
+    RecordsBuilder,
     encode_label_map,
     encode_panoptic,
     encode_png,
@@ -18,41 +19,27 @@ from maskformer_jax.data.tfds_builders.segmentation import (
 )
 from maskformer_jax.errors import UserError
 
-# Registration would be a side effect of importing this module.
-with tfds.core.registered.skip_registration():
 
-    class Shapes(tfds.core.GeneratorBasedBuilder):
-        """Draws `sizes[split]` examples of each split."""
+class Shapes(RecordsBuilder):
+    """Draws `sizes[split]` examples of each split."""
 
-        VERSION = tfds.core.Version("1.0.0")
-        RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (TFDS reads the class attribute)
-        name = "shapes"
-        # TFDS need not look for checksum or metadata files beside this module, for which it would
-        # need importlib_resources, a package that it does not require.
-        pkg_dir_path = None
-        code_path = None
+    name = "shapes"
 
-        def __init__(self, *, sizes: dict[str, int], **kwargs: Any) -> None:
-            self._sizes = sizes
-            super().__init__(**kwargs)
+    def __init__(self, *, sizes: dict[str, int], **kwargs: Any) -> None:
+        self._sizes = sizes
+        super().__init__(**kwargs)
 
-        def _info(self) -> tfds.core.DatasetInfo:
-            names = [category.name for category in load_dataset_info("shapes").categories]
-            return tfds.core.DatasetInfo(
-                builder=self,
-                description="Coloured shapes on textured ground, drawn in code.",
-                features=segmentation_features(
-                    names, image_format="png", label_map=True, panoptic=True
-                ),
-                disable_shuffling=True,  # keep the order of drawing
-            )
+    def _info(self) -> tfds.core.DatasetInfo:
+        names = [category.name for category in load_dataset_info("shapes").categories]
+        features = segmentation_features(names, image_format="png", label_map=True, panoptic=True)
+        return self._describe("Coloured shapes on textured ground, drawn in code.", features)
 
-        def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-            return {split: self._generate_examples(split) for split in self._sizes}
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        return {split: self._generate_examples(split) for split in self._sizes}
 
-        def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-            for index in range(self._sizes[split]):
-                yield index, _to_record(draw_example(split, index), image_id=f"{index:06d}")
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index in range(self._sizes[split]):
+            yield index, _to_record(draw_example(split, index), image_id=f"{index:06d}")
 
 
 def prepare_shapes(root: Path, *, num_train: int, num_val: int) -> None:
