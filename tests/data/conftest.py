@@ -1,4 +1,4 @@
-"""A small data set on disk, drawn once, and helpers to write one's own."""
+"""Fixtures: a small data set on disk, drawn once, and a writer of examples."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Mistakes in COCO instance files (what sound ones give: test_layouts.py)."""
+"""Errors in COCO instance files (test_layouts.py reads valid ones)."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Batches of the mappers whose images vary in size: panoptic as on COCO, and instances."""
+"""Batches of images that vary in size: the mappers "coco_panoptic" and "instance"."""
 
 from itertools import islice
 

@@ -1,4 +1,4 @@
-"""What goes wrong in preparation is named, and leaves nothing behind."""
+"""Errors in preparation are named and leave nothing behind."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What TFDS's own builders make of a data set gives the same examples as its original folders."""
+"""Records of TFDS's own builders give the same examples as the original folders."""
 
 import pickle
 from collections.abc import Callable
@@ -176,7 +176,7 @@ def test_damaged_record(coco: Path, tmp_path: Path) -> None:
 
 
 def last_record(data: bytes) -> int:
-    """Bytes that the last of three records takes."""
+    """Return the size in bytes of the last of three records."""
     position = 0
     for _ in range(2):
         position += int(np.frombuffer(data, np.uint64, 1, position)[0]) + 16

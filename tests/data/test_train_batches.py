@@ -1,4 +1,4 @@
-"""The training stream: a pure function of (seed, step), whoever reads it."""
+"""The training stream is a pure function of (seed, step)."""
 
 import time
 from collections import Counter
@@ -99,7 +99,7 @@ def test_image_ids_of_a_step(make_config, tmp_path, write):
 
 
 def plain_config(make_config, tmp_path, write, *, size):
-    """Images of one colour each, so that a batch tells which ones it holds."""
+    """Write images of a single colour each, which identifies them in a batch."""
     for index in range(size):
         image = np.full((48, 64, 3), 10 * index, np.uint8)
         write(tmp_path, "train", f"{index}", image, np.zeros((48, 64), np.uint8))
