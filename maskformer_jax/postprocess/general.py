@@ -9,7 +9,7 @@ from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.masks import output_masks
 from maskformer_jax.postprocess.query_selection import select_queries
 from maskformer_jax.postprocess.row_bands import join_bands, map_bands
-from maskformer_jax.precision import wide_dtype
+from maskformer_jax.precision import at_least_float32_dtype
 from maskformer_jax.types import VOID
 
 
@@ -43,7 +43,7 @@ def general_semantic_labels(
         Labels 0..K-1, int32, or -1 everywhere if no query is selected.
     """
     queries = select_queries(
-        class_logits.astype(wide_dtype(mask_logits.dtype)), threshold=score_threshold
+        class_logits.astype(at_least_float32_dtype(mask_logits.dtype)), threshold=score_threshold
     )
     masks = output_masks(mask_logits, sizes)
     owners = map_bands(

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.masks import output_masks
 from maskformer_jax.postprocess.row_bands import join_bands, map_bands
-from maskformer_jax.precision import wide_dtype
+from maskformer_jax.precision import at_least_float32_dtype
 from maskformer_jax.types import Size
 
 
@@ -51,7 +51,7 @@ def instance_inference(
         rows_per_band: output rows computed at once; by default chosen to bound memory.
     """
     sizes = ImageSizes(padded_size, image_size, output_size)
-    dtype = wide_dtype(mask_logits.dtype)
+    dtype = at_least_float32_dtype(mask_logits.dtype)
     num_classes = class_logits.shape[1] - 1
     probabilities = jax.nn.softmax(class_logits.astype(dtype), axis=-1)[:, :-1]
     num_instances = min(max_instances, probabilities.size)

@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.row_bands import RowFunction, cut_columns, resized, rows_of
-from maskformer_jax.precision import wide_dtype
+from maskformer_jax.precision import at_least_float32_dtype
 
 
 def input_masks(mask_logits: Float[Array, "q h w"], sizes: ImageSizes) -> RowFunction:
@@ -13,7 +13,7 @@ def input_masks(mask_logits: Float[Array, "q h w"], sizes: ImageSizes) -> RowFun
 
     Only columns are cropped: rows below the image remain available, but are never requested.
     """
-    masks = mask_logits.astype(wide_dtype(mask_logits.dtype))
+    masks = mask_logits.astype(at_least_float32_dtype(mask_logits.dtype))
     height, width = masks.shape[1:]
     padded = resized(rows_of(masks), from_size=(height, width), to_size=sizes.padded_size)
     return cut_columns(padded, sizes.image_size[1])

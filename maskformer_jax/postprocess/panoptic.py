@@ -12,7 +12,7 @@ from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.masks import output_masks
 from maskformer_jax.postprocess.query_selection import select_queries
 from maskformer_jax.postprocess.row_bands import join_bands, map_bands
-from maskformer_jax.precision import wide_dtype
+from maskformer_jax.precision import at_least_float32_dtype
 from maskformer_jax.types import Size
 
 
@@ -63,7 +63,7 @@ def panoptic_inference(
         rows_per_band: output rows computed at once; by default chosen to bound memory.
     """
     sizes = ImageSizes(padded_size, image_size, output_size)
-    dtype = wide_dtype(mask_logits.dtype)
+    dtype = at_least_float32_dtype(mask_logits.dtype)
     num_queries = len(class_logits)
     queries = select_queries(class_logits.astype(dtype), threshold=object_mask_threshold)
     masks = output_masks(mask_logits, sizes)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.masks import input_masks, to_output
 from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels
-from maskformer_jax.precision import wide_dtype
+from maskformer_jax.precision import at_least_float32_dtype
 from maskformer_jax.types import Size
 
 
@@ -88,7 +88,7 @@ def semantic_scores(
     resize_before_inference: bool,
 ) -> RowFunction:
     """The rows of `semantic_inference`'s scores."""
-    class_logits = class_logits.astype(wide_dtype(mask_logits.dtype))
+    class_logits = class_logits.astype(at_least_float32_dtype(mask_logits.dtype))
     probabilities = jax.nn.softmax(class_logits, axis=-1)[:, :-1]
     masks = input_masks(mask_logits, sizes)
     if resize_before_inference:
