@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from maskformer_jax.types import Batch, Predictions
     from maskformer_jax.zoo.by_name import create_model, list_models
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Batch",
     "Config",
@@ -56,10 +58,12 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+if not TYPE_CHECKING:  # type checkers read the imports above, and report a misspelt name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,14 @@ def test_every_name_of_the_package_can_be_had(name):
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'load_pretraind'"):
         maskformer_jax.load_pretraind  # noqa: B018
+
+
+def test_version_is_the_same_in_all_places():
+    version = maskformer_jax.__version__
+    root = Path(__file__).parent.parent
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", version)
+    assert f'\nversion: "{version}"\n' in (root / "CITATION.cff").read_text()
+    assert f"\n## [{version}] - " in (root / "CHANGELOG.md").read_text()
 
 
 def test_importing_the_package_is_light_and_has_no_side_effect():

@@ -1,17 +1,31 @@
 # Functions for making a virtual environment; sourced by run_tests.sh, quickstart.sh and .ci/run.
 
-# Prints the first Python that is new enough.
+# Prints the Python to make environments with: $MASKFORMER_BASE_PYTHON (a command or a path) where
+# it is set, or else the first on the PATH that is new enough.
 find_python() {
-  local candidate
-  for candidate in python3.11 python3.12 python3 python3.13 python3.14 python; do
-    if command -v "$candidate" > /dev/null &&
-      "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+  local candidate candidates="python3.11 python3.12 python3 python3.13 python3.14 python"
+  if [ -n "${MASKFORMER_BASE_PYTHON:-}" ]; then
+    if ! is_new_enough "$MASKFORMER_BASE_PYTHON"; then
+      echo "error: MASKFORMER_BASE_PYTHON is '$MASKFORMER_BASE_PYTHON'," \
+        "but must be Python 3.11 or newer" >&2
+      return 1
+    fi
+    command -v "$MASKFORMER_BASE_PYTHON"
+    return
+  fi
+  for candidate in $candidates; do
+    if is_new_enough "$candidate"; then
       command -v "$candidate"
       return
     fi
   done
-  echo "error: Python 3.11 or newer is needed, and none was found on the PATH" >&2
+  echo "error: no Python 3.11 or newer on the PATH; MASKFORMER_BASE_PYTHON can name one" >&2
   return 1
+}
+
+is_new_enough() {
+  command -v "$1" > /dev/null &&
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null
 }
 
 # make_environment DIR PIP_ARGUMENT...: a virtual environment with these packages installed.
