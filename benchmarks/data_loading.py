@@ -1,8 +1,8 @@
-"""How many training images a second the input pipeline gives, for recipes and real images.
+"""Measure the training images per second of the input pipeline, for a recipe and its data set.
 
     python -m benchmarks.data_loading --config=NAME [--config.A.B=VALUE ...] [--images=200]
 
-With `--profile` one thread's time is broken down by function.
+With `--profile`, profile a single thread by function.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _WARM_UP = 2  # batches
 
 
 def measure(config: Config, *, images: int) -> tuple[float, float]:
-    """Images a second, and CPU milliseconds that one takes in this process; both when warm."""
+    """Return images per second and CPU milliseconds per image in this process, after warm-up."""
     steps = max(images // config.train.batch_size, 1)
     with train_batches(config) as batches:
         for _ in islice(batches, _WARM_UP):
@@ -30,12 +30,12 @@ def measure(config: Config, *, images: int) -> tuple[float, float]:
         for _ in islice(batches, steps):
             pass
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    made = steps * config.train.batch_size
-    return made / seconds, 1000 * cpu / made
+    count = steps * config.train.batch_size
+    return count / seconds, 1000 * cpu / count
 
 
 def main() -> None:
-    """Measures one thread alone, then 1 and 2 threads of this process, then 1 and 2 workers."""
+    """Measure without threads, with 2 threads, and with 1 and 2 workers of 2 threads."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", required=True)
     parser.add_argument("--images", type=int, default=200)
@@ -50,7 +50,7 @@ def main() -> None:
     for threads, workers in ((0, 0), (2, 0), (2, 1), (2, 2)):
         config.data.num_threads, config.data.num_workers = threads, workers
         rate, cpu = measure(config, images=arguments.images)
-        spent = "" if workers else f", {cpu:.1f} ms of CPU each"
+        spent = "" if workers else f", {cpu:.1f} ms of CPU per image"
         print(f"threads {threads} workers {workers}: {rate:.1f} images/s{spent}", flush=True)
 
 

@@ -1,8 +1,8 @@
-"""Time and peak memory of evaluating one large image with many classes.
+"""Measure time and peak memory of evaluating one large image with many classes.
 
     python -m benchmarks.large_image --height=4000 --width=6000
 
-The model has random weights; its semantic inference costs what that of a trained one costs.
+The weights are random, which does not change the cost of semantic inference.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from maskformer_jax.models.build import build_model
 
 
 def peak_gigabytes() -> float:
-    """The most memory that this process has had."""
+    """Return the peak resident memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main() -> None:
-    """Evaluates the image twice: with and without compiling."""
+    """Evaluate the image twice: with and without compilation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="ade20k-full-847/maskformer_R50_bs16_200k")
     parser.add_argument("--height", type=int, default=4000)
@@ -46,11 +46,11 @@ def main() -> None:
     print(f"{image.shape[:2]} as {resized.shape[:2]}, K {info.num_classes}", flush=True)
     print(f"before: {peak_gigabytes():.2f} GiB", flush=True)
     evaluator = Evaluator(model, config, categories=info.categories)
-    for what in ("with compiling", "again"):
+    for run in ("with compilation", "without"):
         start = time.perf_counter()
         evaluator.evaluate(variables, [example], total=1)
         seconds = time.perf_counter() - start
-        print(f"{what}: {seconds:.1f} s, peak {peak_gigabytes():.2f} GiB", flush=True)
+        print(f"{run}: {seconds:.1f} s, peak {peak_gigabytes():.2f} GiB", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""How long a published checkpoint takes to become variables, and how much memory.
+"""Time and memory to load a published checkpoint.
 
     python -m benchmarks.load_checkpoint [--suffix=.pkl] [--config=NAME]
 
-Writes a random checkpoint of the model in the form of the released files, then loads it, each in
-a process of its own (a process starts with the peak of the one that started it). Time and memory
-count from after the imports and the start of the JAX backend: memory is the process's peak
-(ru_maxrss) less what it was then.
+Writes a random checkpoint of the model in the format of the released files, then loads it three
+times, each time in a new process (a process inherits the peak memory of its parent). Time and
+memory are measured after the imports and the start of the JAX backend; memory is the increase of
+the process's peak (ru_maxrss).
 """
 
 import argparse
@@ -29,7 +29,7 @@ MIB = 2**20
 
 
 def main() -> None:
-    """Reads the arguments."""
+    """Read the arguments; a child process writes or loads, the parent starts the children."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="ade20k-150/maskformer_R50_bs16_160k")
     parser.add_argument("--suffix", default=".pkl")
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def start_all(name: str, suffix: str) -> None:
-    """Starts the processes."""
+    """Start one process that writes the checkpoint and three that load it."""
     command = [sys.executable, "-m", "benchmarks.load_checkpoint", f"--config={name}"]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"model{suffix}"
@@ -56,7 +56,7 @@ def start_all(name: str, suffix: str) -> None:
 
 
 def write_random(file: Path, name: str) -> None:
-    """Writes a checkpoint of random numbers."""
+    """Write a checkpoint with random weights."""
     rng = np.random.default_rng(0)
     images = jnp.zeros((1, 64, 64, 3), jnp.uint8)
     shapes = jax.eval_shape(create_model(name).init, jax.random.key(0), images)
@@ -65,8 +65,8 @@ def write_random(file: Path, name: str) -> None:
 
 
 def measure(file: Path, name: str) -> None:
-    """Loads a checkpoint and prints time and memory."""
-    jax.block_until_ready(jnp.zeros(1))  # the backend starts
+    """Load a checkpoint and print time and memory."""
+    jax.block_until_ready(jnp.zeros(1))  # starts the backend
     before, start = peak_memory(), time.perf_counter()
     loaded = load_pretrained(file, name)
     jax.block_until_ready(loaded.variables)
@@ -76,7 +76,7 @@ def measure(file: Path, name: str) -> None:
 
 
 def peak_memory() -> int:
-    """Bytes of memory that this process has held at most."""
+    """Return the peak memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
 
 

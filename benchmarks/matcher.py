@@ -1,8 +1,8 @@
-"""Times the two exact matchers at the shapes of the ResNet-50 recipes: 16 images, 6 layers.
+"""Time the two exact matchers at the shapes of the ResNet-50 recipes: 16 images, 6 layers.
 
     python -m benchmarks.matcher [--images=16] [--queries=100]
 
-Costs are drawn like those early in training: classes all queries agree on, small differences.
+Random costs resemble those early in training: queries agree on classes and differ little.
 """
 
 import argparse
@@ -19,7 +19,7 @@ REPEATS = 7
 
 
 def main() -> None:
-    """Prints a row for each number of segments: milliseconds of both, median of seven."""
+    """Print a row for each number of segments: median milliseconds of both matchers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--queries", type=int, default=100)

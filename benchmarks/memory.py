@@ -1,9 +1,9 @@
-"""How much memory a training step needs, from the compiler, with and without what saves it.
+"""Memory of a training step according to the compiler, with and without the options that save it.
 
     python -m benchmarks.memory [--topology=v5e:2x2] [--images=2] [--size=640]
 
-Compiles the step of the ResNet-50 model for one device and prints what XLA counts; nothing runs.
-With a topology the step is compiled for one chip of it, which needs libtpu but no TPU.
+Compiles the step of the ResNet-50 model for one device and prints XLA's figures; nothing runs.
+With --topology, the step is compiled for one chip of it, which needs libtpu but no TPU.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from maskformer_jax.models.build import build_model
 from maskformer_jax.training.cost_report import abstract_batch, measure_step
 from maskformer_jax.training.mesh import BATCH_AXES, make_mesh, state_shardings
 from maskformer_jax.training.optimizer import make_optimizer
-from maskformer_jax.training.state import initialiser, new_state
+from maskformer_jax.training.state import create_train_state, make_init
 from maskformer_jax.training.step import make_train_step
 
 NUM_CLASSES = 150
@@ -42,13 +42,13 @@ VARIANTS = {
 
 
 def main() -> None:
-    """Compiles each variant and prints a row for it."""
+    """Compile each variant and print a table row for it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--topology", default="", help="such as v5e:2x2; empty: this machine")
+    parser.add_argument("--topology", default="", help="such as v5e:2x2; default: this machine")
     parser.add_argument("--images", type=int, default=2)
     parser.add_argument("--size", type=int, default=640)
     parser.add_argument("--segments", type=int, default=100)
-    parser.add_argument("--only", default="", help="one variant")
+    parser.add_argument("--only", default="", help="name of one variant")
     arguments = parser.parse_args()
     baseline = None
     for name, settings in VARIANTS.items():
@@ -65,12 +65,12 @@ def main() -> None:
 
 
 def compile_step(arguments: argparse.Namespace, settings: dict) -> jax.stages.Compiled:
-    """The step of one variant for one device."""
+    """Compile the step of one variant for one device."""
     config = Config()
     config.train.batch_size = arguments.images
     config.data.num_segments = arguments.segments
     config.data.augment.crop_size = (arguments.size, arguments.size)
-    config.loss.matcher = "jax"  # a callback cannot be compiled for a device that is not there
+    config.loss.matcher = "jax"  # a host callback cannot be compiled for an absent device
     for path, value in settings.items():
         section, field = path.split(".")
         setattr(getattr(config, section), field, value)
@@ -82,9 +82,9 @@ def compile_step(arguments: argparse.Namespace, settings: dict) -> jax.stages.Co
         config.mesh.data = 1
         mesh = make_mesh(config.mesh, batch_size=arguments.images)
     model = build_model(config.model, num_classes=NUM_CLASSES)
-    init = initialiser(model, config)
+    init = make_init(model, config)
     optimizer = make_optimizer(config, jax.eval_shape(init)["params"])
-    state = jax.eval_shape(lambda: new_state(init(), optimizer))
+    state = jax.eval_shape(lambda: create_train_state(init(), optimizer))
     step = make_train_step(
         model,
         optimizer,

@@ -1,10 +1,10 @@
-"""Times the training step of a config on the devices at hand, on a synthetic batch.
+"""Times the training step of a config on this machine's devices, with a synthetic batch.
 
     python -m benchmarks.train_step --config=NAME [--steps=N] [--config.A.B=VALUE ...]
 
-Prints compile times, the median step and images per second, and the processor time of a step, which
-other programs disturb less. The batch is a crop, or the first of the sizes that the recipe pads to.
-No data set is needed.
+Prints compile times, the median step time, images per second, and the CPU time of a step, which is
+less sensitive to other programs. Images have the crop size, or the first padded size if the recipe
+pads to several. No data set is needed.
 """
 
 import sys
@@ -26,7 +26,11 @@ PATCH = 16  # pixels; each belongs to one segment
 
 
 def synthetic_batch(config: Config) -> Batch:
-    """Noise images, each cut into patches of a few segments."""
+    """Draw noise images whose segments are random sets of square patches.
+
+    Args:
+        config: batch size, image size and number of segment slots are used.
+    """
     random = np.random.default_rng(0)
     images, slots = config.train.batch_size, config.data.num_segments
     height, width = config.data.augment.crop_size
@@ -45,7 +49,7 @@ def synthetic_batch(config: Config) -> Batch:
 
 
 def main() -> None:
-    """Reads the config from the command line and prints the figures."""
+    """Read the config from the command line, run the step and print its times."""
     parser = CommandParser("train_step", "Time a training step.", config="required")
     parser.add_argument("--steps", type=int, default=10, help="steps to time")
     arguments, overrides = parser.read(sys.argv[1:])
@@ -56,7 +60,7 @@ def main() -> None:
 
     begin = time.perf_counter()
     state = jax.block_until_ready(training.fresh())
-    print(f"initialise, with compilation  {time.perf_counter() - begin:8.2f} s")
+    print(f"initialize, with compilation  {time.perf_counter() - begin:8.2f} s")
 
     begin = time.perf_counter()
     compiled = training.step.lower(state, batch).compile()
@@ -72,7 +76,7 @@ def main() -> None:
         times.append([time.perf_counter(), time.process_time()] - begin)
     median, processor = np.median(times[1:], axis=0).tolist()  # the first one also warms caches
     print(f"step, median of {arguments.steps:<4}         {1000 * median:8.1f} ms")
-    print(f"processor time of a step     {1000 * processor:8.1f} ms")
+    print(f"CPU time of a step            {1000 * processor:8.1f} ms")
     print(f"images per second             {config.train.batch_size / median:8.2f}")
     if not np.isfinite(metrics["loss"]):
         raise SystemExit("the loss is not finite")

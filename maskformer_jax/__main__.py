@@ -1,4 +1,4 @@
-"""`python -m maskformer_jax COMMAND ...`: finds the command and turns its errors into a message."""
+"""`python -m maskformer_jax COMMAND ...`: runs a command and prints user errors as one message."""
 
 import importlib
 import sys
@@ -9,25 +9,29 @@ from maskformer_jax.errors import UserError
 
 # Command: (module in maskformer_jax.commands, what it does).
 COMMANDS = {
-    "train": ("train", "train a model, or go on with an interrupted run"),
+    "train": ("train", "train a model, or resume an interrupted run"),
     "eval": ("evaluate", "score a checkpoint on a data set"),
     "predict": ("predict", "segment images and folders of images"),
     "convert": ("convert", "convert a published checkpoint to ours or back"),
-    "check-data": ("check_data", "look for errors in a data set before they cost a run"),
+    "check-data": ("check_data", "find errors in a data set before training"),
     "prepare": ("prepare", "make a data set ready for training"),
     "list": ("list_models", "list the configs that come with the package"),
+    "show-config": ("show_config", "print every field of a config and where its value comes from"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
         argv: The command and its arguments; those of the process by default.
 
     Returns:
-        The exit status: 0, or 1 after an error that is the user's to mend. A usage mistake
-        raises SystemExit(2), as argparse does.
+        The exit status: 0, or 1 after an error that the user can fix, 2 for an unknown command,
+        130 after Ctrl-C.
+
+    Raises:
+        SystemExit: with status 2 after a usage mistake, as argparse does.
     """
     command, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if command in ("-h", "--help", "help"):
@@ -48,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
         sys.stderr.close()
         return 0
     return 0

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic file writes: a reader sees either the complete file or none."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from maskformer_jax.errors import UserError
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write `data` (text as UTF-8) to `path`, making its folder where needed.
+    """Write `data` (text as UTF-8) to `path`, creating its folder if needed.
 
-    The data goes to a temporary file beside `path`, which takes its place at the end: a reader
-    sees the old file or the new one, and a process killed half-way leaves the old one.
+    The data goes to a temporary file beside `path` that is renamed at the end. A reader sees the
+    old file or the new one, and a process killed half-way leaves the old one.
 
     Raises:
         UserError: the file cannot be written (no permission, disk full, ...).
@@ -27,6 +27,6 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        # A folder that could not be made holds nothing to remove.
+        # If the folder could not be created, there is nothing to remove.
         if temporary.parent.is_dir():
             temporary.unlink(missing_ok=True)

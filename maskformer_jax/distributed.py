@@ -1,7 +1,7 @@
-"""Several processes as one run: finding each other, exchanging values, ending together.
+"""Runs of several processes: connecting, exchanging values, exiting together.
 
-One process drives the devices of its host (or one of them); `jax.distributed` joins them. The same
-functions work, and cost nothing, where there is one process.
+Each process drives the devices of its host, or some of them; `jax.distributed` connects the
+processes. With a single process the same functions work at no cost.
 """
 
 import os
@@ -21,7 +21,7 @@ from maskformer_jax.errors import UserError
 
 T = TypeVar("T")
 
-# Variables that a launcher sets in each process; the first is JAX's own.
+# Environment variables that a launcher sets for each process; the first is also read by JAX.
 COORDINATOR, NUM_PROCESSES, PROCESS_ID = (
     "JAX_COORDINATOR_ADDRESS",
     "JAX_NUM_PROCESSES",
@@ -30,21 +30,21 @@ COORDINATOR, NUM_PROCESSES, PROCESS_ID = (
 
 
 def is_primary() -> bool:
-    """Whether this is the process that writes logs, the config, pictures and reports."""
+    """Whether this is process 0, which writes logs, the config, pictures and reports."""
     return jax.process_index() == 0
 
 
 @contextmanager
 def joined(config: DistributedConfig) -> Iterator[None]:
-    """Joins the processes of a run for the time of a `with` block.
+    """Connect the processes of a run for the duration of a `with` block.
 
-    Must be entered before JAX has touched a device. If the block raises while there are other
-    processes, this one says why and ends at once with status 1: the others wait for it in some
-    exchange and are ended by its disappearance, which an orderly farewell would only delay.
+    Must be entered before JAX initializes a device. If the block raises in one of several
+    processes, that process reports the error and exits at once with status 1. The others, which
+    may be waiting for it in a collective operation, are ended when its heartbeat stops; an orderly
+    shutdown would only delay that.
 
     Raises:
-        UserError: an address or number is missing or wrong, or the processes do not find each
-            other.
+        UserError: an address or number is missing or wrong, or the processes cannot connect.
     """
     arguments = launch_arguments(config, os.environ)
     if arguments is None:
@@ -58,24 +58,28 @@ def joined(config: DistributedConfig) -> Iterator[None]:
             shutdown_timeout_seconds=config.start_timeout_s,
         )
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"the processes of the run did not find each other: {error}") from error
+        raise UserError(f"the processes of the run could not connect: {error}") from error
     try:
         yield
     except BaseException as error:
-        if isinstance(error, SystemExit):  # all processes leave, as they have agreed
+        if isinstance(error, SystemExit):  # all processes exit together
             jax.distributed.shutdown()
             raise
-        _leave(error)
+        _exit_at_once(error)
     jax.distributed.shutdown()
 
 
 def launch_arguments(
     config: DistributedConfig, environment: Mapping[str, str]
 ) -> dict[str, Any] | None:
-    """What `jax.distributed.initialize` needs to know; None where there is one process.
+    """Return the arguments of `jax.distributed.initialize`; None for a single process.
+
+    The config takes precedence over the environment. On a cluster that JAX itself detects (Slurm,
+    Open MPI, TPU pods), there are no arguments.
 
     Raises:
-        UserError: an address is given without the numbers that belong to it.
+        UserError: the address, the number of processes or the index of this one is missing or
+            wrong.
     """
     launch = config.launch if config.launch != "auto" else _detect_launch(config, environment)
     if launch == "off":
@@ -87,14 +91,14 @@ def launch_arguments(
     index = config.process_id if config.process_id >= 0 else _number(environment, PROCESS_ID, -1)
     if ":" not in coordinator:
         raise UserError(
-            f"distributed.coordinator (or {COORDINATOR}) must be HOST:PORT of process 0, not "
-            f"{coordinator!r}"
+            f"config.distributed.coordinator (or {COORDINATOR}) is {coordinator!r}, but must be "
+            "HOST:PORT of process 0"
         )
     if count < 1 or not 0 <= index < count:
         raise UserError(
-            f"distributed.num_processes (or {NUM_PROCESSES}) is {count} and "
-            f"distributed.process_id (or {PROCESS_ID}) is {index}; there must be at least one "
-            "process, and they count from 0"
+            f"config.distributed.num_processes (or {NUM_PROCESSES}) is {count} and "
+            f"config.distributed.process_id (or {PROCESS_ID}) is {index}, but there must be at "
+            "least one process, and ids count from 0"
         )
     return {
         "coordinator_address": coordinator,
@@ -105,9 +109,9 @@ def launch_arguments(
 
 
 def gather(value: T) -> list[T]:
-    """The values of all processes, in their order; every process must call it.
+    """Return the values of all processes, ordered by process; every process must call it.
 
-    The values travel as bytes: `process_allgather` itself would round int64 to int32.
+    Any value that can be pickled. (As arrays, `process_allgather` would truncate int64 to int32.)
     """
     if jax.process_count() == 1:
         return [value]
@@ -120,17 +124,21 @@ def gather(value: T) -> list[T]:
 
 
 def require_same(value: str, *, what: str) -> None:
-    """Compares a text over all processes.
+    """Check that a text is the same in all processes; every process must call it.
+
+    Args:
+        value: the text.
+        what: what it is, for the message.
 
     Raises:
-        UserError: names the first process whose text is not that of process 0.
+        UserError: names the first process whose text differs from that of process 0.
     """
     values = gather(value)
     for process, other in enumerate(values):
         if other != values[0]:
             raise UserError(
-                f"process {process} has another {what} than process 0; start all processes with "
-                "the same files and options"
+                f"process {process} has a different {what} from process 0; start all processes "
+                "with the same files and options"
             )
 
 
@@ -138,7 +146,7 @@ def _detect_launch(config: DistributedConfig, environment: Mapping[str, str]) ->
     if config.coordinator or environment.get(COORDINATOR):
         return "address"
     tasks = max(
-        # Not SLURM_NTASKS: the script of a job has that too, and is one process.
+        # Not SLURM_NTASKS, which is also set in the batch script, a single process.
         _number(environment, "SLURM_STEP_NUM_TASKS", 1),
         _number(environment, "OMPI_COMM_WORLD_SIZE", 1),
         len(environment.get("TPU_WORKER_HOSTNAMES", "").split(",")),
@@ -151,11 +159,11 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text:
         return default
     if not text.isdigit():
-        raise UserError(f"{name} must be a whole number, not {text!r}")
+        raise UserError(f"{name} is {text!r}, but must be a whole number")
     return int(text)
 
 
-def _leave(error: BaseException) -> None:
+def _exit_at_once(error: BaseException) -> None:
     if isinstance(error, UserError):
         print(f"error: {error}", file=sys.stderr)
     else:

@@ -1,4 +1,7 @@
-"""The precision that norms, softmax, heads, costs and losses have whatever the rest computes in."""
+"""At least float32: the dtype of norms, softmax, heads, costs and losses.
+
+They keep it whatever dtype the rest of the model computes in.
+"""
 
 from typing import Any
 
@@ -7,11 +10,11 @@ from jax import Array
 from jax.typing import DTypeLike
 
 
-def wide_dtype(dtype: DTypeLike) -> Any:
-    """float32, or float64 where that comes in (which JAX has only with jax_enable_x64)."""
+def at_least_float32_dtype(dtype: DTypeLike) -> Any:
+    """float32, or float64 for float64 (which JAX has only with jax_enable_x64)."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
-def widen(x: Array) -> Array:
-    """`x` in `wide_dtype` of its own."""
-    return x.astype(wide_dtype(x.dtype))
+def at_least_float32(x: Array) -> Array:
+    """Cast bfloat16, float16 and integers to float32; leave float32 and float64 as they are."""
+    return x.astype(at_least_float32_dtype(x.dtype))

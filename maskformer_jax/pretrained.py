@@ -1,4 +1,4 @@
-"""Checkpoints of any kind made ready to use."""
+"""Loading checkpoints of any kind, ready to use."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ from flax import linen as nn
 from jaxtyping import UInt8
 
 from maskformer_jax.categories import Category
-from maskformer_jax.checkpoints.any_format import find_config, find_label_names, read_variables
+from maskformer_jax.checkpoints.load import find_config, find_label_names, read_variables
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import load_config
 from maskformer_jax.data.eval_examples import resize_for_eval
 from maskformer_jax.data.images import load_image
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
-from maskformer_jax.evaluation.result import Result, describe
+from maskformer_jax.evaluation.result import Result, to_result
 from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
 from maskformer_jax.models.build import build_model
 
 
 @dataclass(kw_only=True)
 class Loaded:
-    """A model with its variables, its recipe and the names of its classes.
+    """A model with its variables, its recipe and its categories.
 
-    `config.eval` has the size of test images and the thresholds, `config.model` the mean, the
-    deviation and the padding that the model applies itself.
+    `config.eval` has the size of test images and the thresholds; `config.model` has the mean,
+    standard deviation and padding, which the model applies itself.
     """
 
     model: nn.Module
@@ -40,19 +40,19 @@ class Loaded:
 
     @property
     def palette(self) -> UInt8[np.ndarray, "k 3"]:
-        """The RGB colour of each class, so that `palette[result.semantic]` is a picture."""
+        """The RGB colour of each class; `palette[result.semantic]` is a picture."""
         return np.array([category.color for category in self.categories], np.uint8)
 
     def predict(self, image: Any) -> Result:
-        """Segments one image: resize, pad, run, post-process.
+        """Segment one image: resize, pad, run the model, post-process.
 
-        Compiles once for each size of image that it meets.
+        Compiles once per image size.
 
         Args:
             image: RGB uint8 [H, W, 3], or the path of an image file.
 
         Raises:
-            UserError: the file cannot be read, or the array is no such image.
+            UserError: the file cannot be read, or the array is not such an image.
         """
         if isinstance(image, str | Path):
             image = load_image(Path(image))
@@ -65,7 +65,7 @@ class Loaded:
         resized = resize_for_eval(image, self.config.eval)
         group = EvalGroup([], resized[None], (height, width))
         outputs = self._evaluator.predict(self.variables, group)
-        return describe(jax.tree.map(lambda array: array[0], outputs))
+        return to_result(jax.tree.map(lambda array: array[0], outputs))
 
     @cached_property
     def _evaluator(self) -> Evaluator:
@@ -75,18 +75,18 @@ class Loaded:
 def load_pretrained(
     path: str | Path, name: str | None = None, config: Config | None = None
 ) -> Loaded:
-    """Loads a checkpoint.
+    """Load a checkpoint.
 
     Args:
-        path: A workdir of ours or one checkpoint in it, or a published `.pkl` (or its tensors in
-            a `.pth`, `.safetensors` or `.npz`), or a Hugging Face folder.
-        name: The recipe that the checkpoint belongs to, one of `list_models()`.
-        config: The recipe itself, in place of `name`. Our own checkpoints and Hugging Face
-            folders need neither.
+        path: a workdir or one checkpoint in it, a published `.pkl` (or its tensors in a `.pth`,
+            `.safetensors` or `.npz`), or a Hugging Face folder.
+        name: the recipe of the checkpoint, one of `list_models()`.
+        config: the recipe itself, instead of `name`. Workdirs and Hugging Face folders need
+            neither.
 
     Raises:
-        UserError: there is no checkpoint, it is damaged, or it does not fit the recipe; tensors
-            that are missing, unexpected or mis-shaped are all listed.
+        UserError: there is no checkpoint, it is damaged, or it does not fit the recipe. The message
+            lists all tensors that are missing, unexpected or of a wrong shape.
     """
     path = Path(path)
     if name is not None and config is not None:
@@ -98,7 +98,7 @@ def load_pretrained(
     info = load_dataset_info(config.data.dataset)
     model = build_model(config.model, num_classes=info.num_classes)
     template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3), jnp.uint8))
-    variables = read_variables(path, template)
+    variables = read_variables(path, template, config.model)
     categories = _rename(info.categories, find_label_names(path), path=path)
     return Loaded(model=model, variables=variables, config=config, categories=categories)
 
@@ -106,12 +106,12 @@ def load_pretrained(
 def _rename(
     categories: tuple[Category, ...], names: tuple[str, ...] | None, *, path: Path
 ) -> tuple[Category, ...]:
-    """The categories under the names that a checkpoint brings, if any."""
+    """The categories, with the names that the checkpoint gives them, if any."""
     if names is None:
         return categories
     if len(names) != len(categories):
         raise UserError(
-            f"{path}: has labels for {len(names)} classes, but the data set of the config has "
+            f"{path} names {len(names)} classes, but the data set of the config has "
             f"{len(categories)}"
         )
     return tuple(

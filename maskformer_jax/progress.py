@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain periodic lines elsewhere."""
+"""Progress of long operations: a bar on a terminal, periodic plain lines elsewhere."""
 
 import sys
 import time
@@ -10,43 +10,43 @@ from typing import Protocol, SupportsFloat, runtime_checkable
 
 from tqdm import tqdm
 
-# The rate of plain lines is taken over this many lines, so that the slow first steps, in which
-# the model compiles, drop out of the estimate of the remaining time.
+# Plain lines show the rate over this many lines, so that the slow first steps, in which the model
+# compiles, drop out of the estimate of the remaining time.
 _LINES_IN_RATE = 10
 _BAR_INTERVAL_S = 0.5
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """Where progress is shown; any text file."""
+    """A text stream to which progress is written."""
 
     def write(self, text: str, /) -> int:
-        """Take some text."""
+        """Write some text."""
 
     def flush(self) -> None:
-        """Let it be seen."""
+        """Flush the text written so far."""
 
     def isatty(self) -> bool:
-        """Whether a person watches."""
+        """Whether it is a terminal."""
 
 
 class Progress:
-    """Shows how far long work is, how fast it goes and how long it will take.
+    """Shows the progress of a long operation, its rate and the remaining time.
 
-    On a terminal this is a tqdm bar. Elsewhere it is a line at most every `min_interval_s`,
-    and one at the end:
+    On a terminal this is a tqdm bar. Elsewhere it is a line at most every `min_interval_s`
+    seconds, and one at the end:
 
         train: step 100/4000  3.1 it/s  remaining 0:20:58  loss 3.21
 
     Args:
-        total: units of the whole work; None or 0 where that is not known.
-        description: what the work is, such as "train".
-        initial: units done before this process began; they do not count towards the rate.
-        unit: what is counted.
+        total: number of units; None or 0 if unknown.
+        description: name of the operation, such as "train".
+        initial: units completed before this process started; they do not count towards the rate.
+        unit: name of a unit.
         min_interval_s: shortest time between two plain lines, in seconds.
-        enabled: False shows nothing, for all processes but the first.
-        stream: where to show it; standard error by default.
-        clock: seconds, never going back.
+        enabled: False shows nothing; for all processes but the first.
+        stream: where to write; standard error by default.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class Progress:
             )
 
     def update(self, n: int = 1, **values: SupportsFloat | str) -> None:
-        """Count `n` more units. `values`, such as the loss, are shown with the next line.
+        """Count `n` more units; `values`, such as the loss, are shown with the next line.
 
-        Values are turned into text only when they are shown, so a JAX array passed at every step
-        does not make the host wait for the device at every step.
+        Values are formatted only when they are shown, so passing a JAX array at every step does
+        not make the host wait for the device at every step.
         """
         self.done += n
         self._values.update(values)
@@ -109,7 +109,7 @@ class Progress:
             self._print_line()
 
     def close(self) -> None:
-        """Show the last state. Closing twice does nothing more."""
+        """Show the final state. Closing again has no effect."""
         if not self._enabled:
             return
         self._enabled = False

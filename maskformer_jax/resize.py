@@ -1,11 +1,12 @@
 """Resizing and padding exactly as the published system does them.
 
-Bilinear is align_corners=False without antialiasing, also when it shrinks; nearest is PyTorch's
-legacy rule without a half-pixel offset. Both index tables depend on the sizes alone, so they are
-computed once in NumPy while tracing.
+Bilinear means align_corners=False without antialiasing, also when downsampling; nearest is
+PyTorch's legacy rule without a half-pixel offset. Source indices and weights depend only on the
+sizes, so they are computed once, in NumPy, at trace time.
 """
 
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int, Shaped
 
-Size = tuple[int, int]  # (height, width) in pixels
+from maskformer_jax.types import Size
 
 
 def padded_size(size: Size, multiple: int) -> Size:
@@ -31,7 +32,7 @@ def pad_bottom_right(
     axes: tuple[int, int],
     value: int | float = 0,
 ) -> Shaped[Array, "..."]:
-    """Pad two axes of an array to `size`, which is at least their present size."""
+    """Pad two axes of an array to `size` at their ends; neither may be longer than that."""
     widths = [(0, 0)] * x.ndim
     for axis, target in zip(axes, size, strict=True):
         widths[axis] = (0, target - x.shape[axis])
@@ -43,8 +44,8 @@ def pad_bottom_right(
 def resize_bilinear(x: Float[Array | np.ndarray, "*n h w"], size: Size) -> Float[Array, "*n H W"]:
     """Resize the last two axes with bilinear weights.
 
-    Output pixel i looks at s = max((i + 0.5) * in/out - 0.5, 0) and mixes the pixels floor(s) and
-    floor(s) + 1, the latter clamped to the edge. Weights and sums have the precision of `x`.
+    Output pixel i samples at s = max((i + 0.5) * in/out - 0.5, 0), between the pixels floor(s) and
+    floor(s) + 1, the latter clamped to the edge. Weights and sums have the dtype of `x`.
     """
     height, width = size
     x = jnp.asarray(x)
@@ -65,7 +66,7 @@ def nearest_indices(in_size: int, out_size: int) -> Int[np.ndarray, " out_size"]
 def resize_nearest(
     x: Shaped[Array | np.ndarray, "..."], size: Size, *, axes: tuple[int, int] = (-2, -1)
 ) -> Shaped[Array, "..."]:
-    """Resize two axes by picking the pixels of `nearest_indices`."""
+    """Resize two axes by taking the pixels at `nearest_indices`."""
     x = jnp.asarray(x)
     for axis, out_size in zip(axes, size, strict=True):
         indices = nearest_indices(x.shape[axis], out_size)
@@ -78,6 +79,35 @@ def resize_nearest(
     return x
 
 
+def bilinear_taps_at(position: Any, length: int) -> tuple[Any, Any, Any]:
+    """The pixels that bilinear interpolation along one axis reads at some positions.
+
+    Args:
+        position: in pixels from the edge, so that pixel i has its centre at i + 0.5; a NumPy
+            array, or a JAX array inside or outside of jit.
+        length: of the axis in pixels.
+
+    Returns:
+        The first and the second pixel, int32, clamped to the edge, and the weight of the second;
+        that of the first is one minus it.
+    """
+    xp = position.__array_namespace__()
+    source = xp.maximum(position - 0.5, 0)
+    low = xp.minimum(xp.floor(source).astype(xp.int32), length - 1)
+    return low, xp.minimum(low + 1, length - 1), source - low
+
+
+@cache
+def bilinear_taps(in_size: int, out_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Source pixels and weights of bilinear resizing along one axis.
+
+    Returns:
+        For each output pixel its first and second source pixel, int32 [out_size], and the weight
+        of the second, float64 [out_size]; that of the first is one minus it.
+    """
+    return bilinear_taps_at((np.arange(out_size) + 0.5) * (in_size / out_size), in_size)
+
+
 def _resize_axis(x: Array, out_size: int, *, axis: int) -> Array:
     weights = jnp.asarray(_bilinear_matrix(x.shape[axis], out_size), x.dtype)
     equation = "oi,...ix->...ox" if axis == -2 else "oi,...xi->...xo"
@@ -86,10 +116,7 @@ def _resize_axis(x: Array, out_size: int, *, axis: int) -> Array:
 
 @cache
 def _bilinear_matrix(in_size: int, out_size: int) -> np.ndarray:
-    source = np.maximum((np.arange(out_size) + 0.5) * (in_size / out_size) - 0.5, 0)
-    low = source.astype(int)
-    high = np.minimum(low + 1, in_size - 1)
-    fraction = source - low
+    low, high, fraction = bilinear_taps(in_size, out_size)
     matrix = np.zeros((out_size, in_size))
     rows = np.arange(out_size)
     np.add.at(matrix, (rows, low), 1 - fraction)

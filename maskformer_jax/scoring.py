@@ -1,4 +1,4 @@
-"""From a checkpoint to its score: load, run over the evaluation split, report."""
+"""Scoring a checkpoint: load it, run it over the evaluation split, report the metrics."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -13,8 +13,8 @@ from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.prediction_files import PredictionFiles
 from maskformer_jax.evaluation.report import report
 from maskformer_jax.evaluation.runner import Evaluator, merge_processes
-from maskformer_jax.pictures.files import encode_image
 from maskformer_jax.pretrained import load_pretrained
+from maskformer_jax.visualize.files import encode_image
 
 
 def evaluate_checkpoint(
@@ -23,14 +23,14 @@ def evaluate_checkpoint(
     output: Path | None = None,
     save_predictions: Collection[str] = (),
 ) -> dict[str, float]:
-    """Scores a checkpoint on the evaluation split, prints the table, and returns the metrics.
+    """Score a checkpoint on the evaluation split, print the table, and return the metrics.
 
     Args:
-        config: The recipe; says which data.
-        checkpoint: Anything that `load_pretrained` takes.
-        output: Where to write `metrics.json`, charts of the classes, and what `save_predictions`
-            asks for; of several processes, a folder that they share.
-        save_predictions: Formats of `evaluation.prediction_files`.
+        config: the recipe, which names the data.
+        checkpoint: anything that `load_pretrained` accepts.
+        output: folder for `metrics.json`, charts, and the predictions that `save_predictions`
+            selects; with several processes, a folder that they share.
+        save_predictions: any of `evaluation.prediction_formats.FORMATS`.
 
     Returns:
         Metric name to value, in percent.
@@ -69,5 +69,5 @@ def evaluate_checkpoint(
 
 
 def _device_limit(config: Config) -> int | None:
-    """As many devices as the config's mesh has, where it says so."""
+    """The number of devices in the config's mesh, or None if the config leaves it open."""
     return config.mesh.data * config.mesh.fsdp if config.mesh.data > 0 else None

@@ -13,6 +13,8 @@ from maskformer_jax.errors import UserError
 
 REPOSITORY = Path(__file__).parent.parent
 CONFIG = "--config=camvid/maskformer_R50"
+# An existing folder for the data, and no ImageNet weights: the commands look for both at the start.
+FILES = (f"--config.data.root={REPOSITORY}", "--config.train.init_backbone=")
 MAPPERS = ("semantic,", "panoptic,", "coco_panoptic,", "instance")
 
 
@@ -53,9 +55,11 @@ def run(*argv: str) -> int:
 def test_train_passes_config_with_overrides_and_workdir(calls, tmp_path):
     calls.replace("maskformer_jax.training.loop", train=None)
     options = ("--config.optim.learning_rate=6e-5", "--config.data.augment.crop_size", "96,128")
-    assert run("train", CONFIG, f"--workdir={tmp_path}", *options) == 0
+    assert run("train", CONFIG, f"--workdir={tmp_path}", *FILES, *options) == 0
     [(_, (config, workdir), _)] = calls.made
     expected = load_config("camvid/maskformer_R50")
+    expected.data.root = str(REPOSITORY)
+    expected.train.init_backbone = ""
     expected.optim.learning_rate = 6e-5
     expected.data.augment.crop_size = (96, 128)
     assert config == expected
@@ -64,7 +68,8 @@ def test_train_passes_config_with_overrides_and_workdir(calls, tmp_path):
 
 def test_eval_passes_checkpoint_and_output(calls):
     calls.replace("maskformer_jax.scoring", evaluate_checkpoint={"mIoU": 1.0})
-    assert run("eval", CONFIG, "--checkpoint=run", "--output=out", "--save-predictions") == 0
+    arguments = ("eval", CONFIG, *FILES, "--checkpoint=run", "--output=out")
+    assert run(*arguments, "--save-predictions") == 0
     [(_, (config, checkpoint), options)] = calls.made
     assert config.name == "camvid/maskformer_R50"
     assert checkpoint == Path("run")
@@ -80,7 +85,7 @@ def test_saving_predictions_needs_a_folder(calls, capsys):
 
 def test_formats_of_predictions(calls, capsys):
     calls.replace("maskformer_jax.scoring", evaluate_checkpoint={})
-    arguments = ("eval", CONFIG, "--checkpoint=run", "--output=out")
+    arguments = ("eval", CONFIG, *FILES, "--checkpoint=run", "--output=out")
     assert run(*arguments, "--save-predictions=category-ids") == 0
     assert calls.made[0][2]["save_predictions"] == ("category-ids",)
     assert run(*arguments, "--save-predictions=category_ids") == 2
@@ -175,11 +180,50 @@ def test_every_command_has_help(command, capsys):
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])
-def test_help_lists_fields_with_types_and_values(command, capsys):
-    run(command, "--help")
+def test_help_is_short_and_names_the_list_of_fields(command, capsys):
+    assert run(command, "--help") == 0
+    text = capsys.readouterr().out
+    assert "--help-config" in text
+    assert "--config.optim.learning_rate" not in text
+    assert len(text.splitlines()) < 50
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_help_config_lists_fields_with_types_and_values(command, capsys):
+    assert run(command, "--help-config") == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["--config.optim.learning_rate=0.0001", "float"] in lines
     assert ["--config.data.mapper=semantic", "one", "of", *MAPPERS] in lines
+
+
+def test_help_config_lists_the_parts_of_the_chosen_config(capsys):
+    swin = "--config=ade20k-150/swin/maskformer_swin_tiny_bs16_160k"
+    switch = "--config.model.pixel_decoder.type=transformer_fpn"
+    assert run("train", "--help-config", swin, switch) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["--config.optim.learning_rate=6e-05", "float"] in lines
+    assert ["--config.model.backbone.type=swin", "one", "of", "resnet,", "swin"] in lines
+    assert ["--config.model.backbone.window=7", "int"] in lines
+    assert ["--config.model.pixel_decoder.num_layers=6", "int"] in lines
+    assert not any(words[0].startswith("--config.model.backbone.depth=") for words in lines)
+
+
+def test_show_config_prints_values_with_overrides(capsys):
+    name = "camvid/maskformer_R50"
+    assert run("show-config", name, "--config.train.seed=7", "--config.optim.b1", "0.5") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["seed", "7", "command", "line"] in lines
+    assert ["b1", "0.5", "command", "line"] in lines
+    assert ["dataset", "camvid", "config", "file,", "line"] in [words[:-1] for words in lines]
+
+
+def test_show_config_of_a_run(tmp_path, capsys):
+    config = load_config("shapes/maskformer_R18")
+    (tmp_path / "config.json").write_text(to_json(config))
+    assert run("show-config", str(tmp_path / "config.json")) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["dataset", "shapes", "config.json"] in lines
+    assert ["b2", "0.999", "default"] in lines
 
 
 @pytest.mark.parametrize(
@@ -195,6 +239,25 @@ def test_help_lists_fields_with_types_and_values(command, capsys):
         (["train", CONFIG, "--config.train.seed", "--workdir=x"], 2, "needs a value"),
         (["train", CONFIG, "--workdir=x", "y"], 2, "unrecognized arguments: y"),
         (["list", "--config.train.seed=1"], 2, "unknown flag --config.train.seed"),
+        (["show-config"], 2, "required: CONFIG"),
+        (["show-config", "camvid/maskformer_R5"], 1, "did you mean camvid/maskformer_R50?"),
+        (["train", "--help-config", "--config=camvid/x"], 1, "there is no config 'camvid/x'"),
+        (
+            ["train", CONFIG, "--workdir=x", "--config.data.root=no/such", FILES[1]],
+            1,
+            "config.data.root is 'no/such', but there is no such folder; docs/datasets.md says",
+        ),
+        (
+            ["eval", CONFIG, "--checkpoint=x", "--config.data.root=no/such"],
+            1,
+            "config.data.root is 'no/such', but there is no such folder; docs/datasets.md says",
+        ),
+        (
+            ["train", CONFIG, "--workdir=x", FILES[0], "--config.train.init_backbone=a.pkl"],
+            1,
+            "config.train.init_backbone is 'a.pkl', but there is no such file; "
+            "docs/checkpoints.md says where it comes from",
+        ),
         (
             ["convert", CONFIG, "--checkpoint=x", "--output=x.pkl", "--format=workdir"],
             2,
@@ -211,13 +274,14 @@ def test_help_lists_fields_with_types_and_values(command, capsys):
         (
             ["train", CONFIG, "--workdir=x", "--config.train.num_steps=many"],
             1,
-            "config.train.num_steps must be int, not 'many'",
+            "config.train.num_steps is 'many', but must be int",
         ),
         (["train", CONFIG, "--workdir=x", "--config.train.num_steps=0"], 1, "must be above 0"),
     ],
 )
 def test_mistakes_are_short_messages(argv, status, message, capsys, calls):
     calls.replace("maskformer_jax.training.loop", train=None)
+    calls.replace("maskformer_jax.scoring", evaluate_checkpoint={})
     assert run(*argv) == status
     error = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -228,11 +292,19 @@ def test_mistakes_are_short_messages(argv, status, message, capsys, calls):
 
 def test_user_errors_become_a_message_and_other_errors_do_not(calls, capsys):
     calls.replace("maskformer_jax.training.loop", train=UserError("disk full"))
-    assert run("train", CONFIG, "--workdir=x") == 1
+    assert run("train", CONFIG, "--workdir=x", *FILES) == 1
     assert capsys.readouterr().err == "error: disk full\n"
     calls.replace("maskformer_jax.training.loop", train=ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
-        run("train", CONFIG, "--workdir=x")
+        run("train", CONFIG, "--workdir=x", *FILES)
+
+
+def test_a_resumed_run_does_not_need_the_imagenet_weights(calls, tmp_path):
+    calls.replace("maskformer_jax.training.loop", train=None)
+    (tmp_path / "checkpoints" / "5" / "model").mkdir(parents=True)
+    weights = "--config.train.init_backbone=no/such.pkl"
+    assert run("train", CONFIG, f"--workdir={tmp_path}", FILES[0], weights) == 0
+    assert len(calls.made) == 1
 
 
 # The scripts run in processes of their own: without the type checks that pytest adds, and as

@@ -1,4 +1,4 @@
-"""How processes learn of each other; that they do is tested in training/test_topologies.py."""
+"""How processes find each other; training/test_topologies.py tests that they do."""
 
 import pytest
 
@@ -17,12 +17,12 @@ ADDRESS = {
     "environment",
     [
         {},
-        {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "8"},  # the script of a job, not one of its tasks
+        {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "8"},  # the batch script, not one of its tasks
         {"SLURM_STEP_NUM_TASKS": "1"},
         {"TPU_WORKER_HOSTNAMES": "localhost"},
     ],
 )
-def test_one_process_needs_nothing(environment: dict[str, str]) -> None:
+def test_a_single_process_needs_no_arguments(environment: dict[str, str]) -> None:
     assert launch_arguments(DistributedConfig(), environment) is None
 
 
@@ -54,9 +54,9 @@ def test_addresses_come_from_the_environment_or_the_config() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"JAX_COORDINATOR_ADDRESS": "10.0.0.1"}, r"HOST:PORT of process 0, not '10\.0\.0\.1'"),
+        ({"JAX_COORDINATOR_ADDRESS": "10.0.0.1"}, r"is '10\.0\.0\.1', but must be HOST:PORT"),
         ({"JAX_PROCESS_ID": "4"}, r"JAX_PROCESS_ID\) is 4"),
-        ({"JAX_NUM_PROCESSES": "many"}, "JAX_NUM_PROCESSES must be a whole number, not 'many'"),
+        ({"JAX_NUM_PROCESSES": "many"}, "JAX_NUM_PROCESSES is 'many', but must be a whole number"),
     ],
 )
 def test_wrong_addresses_are_named(changed: dict[str, str], words: str) -> None:
@@ -64,7 +64,7 @@ def test_wrong_addresses_are_named(changed: dict[str, str], words: str) -> None:
         launch_arguments(DistributedConfig(), ADDRESS | changed)
 
 
-def test_alone_everything_is_a_formality() -> None:
+def test_a_single_process_exchanges_with_itself() -> None:
     with joined(DistributedConfig(launch="off")):
         assert is_primary()
         assert gather({"a": 2**60}) == [{"a": 2**60}]

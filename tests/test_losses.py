@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from maskformer_jax.losses import (
+    dice_from_sums,
     dice_loss,
     pixel_cross_entropy,
     sigmoid_focal_loss,
@@ -18,7 +19,6 @@ from maskformer_jax.losses import (
 COMPONENTS = np.load(Path(__file__).parent / "golden" / "components.npz")
 LOGITS = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32) * 4
 MASKS = np.random.default_rng(1).random((3, 4, 5)) < 0.3
-
 
 PRECISIONS = pytest.mark.parametrize(
     ("dtype", "bound"), [("float32", 1e-6), ("float64", 1e-12)], ids=["float32", "float64"]
@@ -146,3 +146,19 @@ def test_pixel_cross_entropy_of_nothing_is_zero() -> None:
     loss, gradient = jax.value_and_grad(lambda x: pixel_cross_entropy(x, void).sum())(maps)
     assert loss == 0
     assert not gradient.any()
+
+
+def test_dice_loss_of_valid_pixels() -> None:
+    valid = np.zeros((3, 4, 5), bool)
+    valid[:, 1:3, :4] = True
+    masks = jnp.asarray(MASKS & valid)
+    ours = dice_loss(jnp.asarray(LOGITS), masks, pixel_valid=jnp.asarray(valid))
+    expected = dice_loss(jnp.asarray(LOGITS[:, 1:3, :4]), masks[:, 1:3, :4])
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    np.testing.assert_allclose(dice_from_sums(jnp.array(3.0), jnp.array(9.0)), 1 - 7 / 10)
+
+
+def test_pixel_cross_entropy_worked_numbers() -> None:
+    maps = jnp.asarray(np.log([[1.0, 2.0, 1.0], [1.0, 1.0, 3.0]]), jnp.float32)[None, :, None]
+    loss = pixel_cross_entropy(maps, jnp.array([[[0, 1, -1]]]))
+    np.testing.assert_allclose(loss, [[[np.log(2), np.log(3), 0]]], rtol=1e-6)

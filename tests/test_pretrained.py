@@ -33,7 +33,7 @@ def config() -> Config:
 
 @pytest.fixture(scope="module")
 def saved(config) -> Loaded:
-    """A tiny model with drawn variables (which takes no compiling), before writing to files."""
+    """A tiny model with random variables, drawn without compiling its initializers."""
     info = load_dataset_info(config.data.dataset)
     model = build_model(config.model, num_classes=info.num_classes)
     images = jnp.zeros((1, 32, 32, 3), jnp.uint8)
@@ -79,7 +79,7 @@ def test_our_checkpoints_bring_their_config(files, saved, path):
     assert_same_variables(loaded.variables, saved.variables)
 
 
-def test_a_loaded_model_knows_its_classes(saved):
+def test_a_loaded_model_has_its_categories(saved):
     assert saved.palette.shape == (len(saved.categories), 3)
     assert tuple(saved.palette[2]) == saved.categories[2].color
     assert len(set(map(tuple, saved.palette))) == len(saved.categories)
@@ -123,10 +123,10 @@ def test_a_checkpoint_of_another_model_lists_what_does_not_fit(files, path):
         assert part in str(error.value)
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path):
+def test_a_path_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such checkpoint"):
         load_pretrained(tmp_path / "none")
-    with pytest.raises(UserError, match="is no checkpoint: it should be a workdir"):
+    with pytest.raises(UserError, match="is not a checkpoint; it must be a workdir"):
         load_pretrained(tmp_path)
 
 
@@ -139,7 +139,7 @@ def test_a_workdir_without_its_config_asks_for_one(files, saved, tmp_path):
     assert_same_variables(loaded.variables, saved.variables)
 
 
-def test_predict_is_the_model_and_the_inference_of_the_parts(saved):
+def test_predict_equals_model_and_semantic_inference(saved):
     image = photograph(60, 100)
     result = saved.predict(image)
 
@@ -156,7 +156,7 @@ def test_predict_is_the_model_and_the_inference_of_the_parts(saved):
         output_size=(60, 100),
     )
     best_two = jnp.sort(scores, axis=0)[-2:]
-    clear = np.asarray(best_two[1] - best_two[0] > 1e-5)  # elsewhere rounding may decide
+    clear = np.asarray(best_two[1] - best_two[0] > 1e-5)  # elsewhere rounding decides
     assert clear.mean() > 0.9
     assert len(np.unique(result.semantic[clear])) > 1
     assert result.semantic.dtype == np.int32
@@ -189,7 +189,7 @@ def test_predict_takes_a_path_and_compiles_once_for_each_size(saved, tmp_path):
     "image",
     [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.float32)],
 )
-def test_arrays_that_are_no_image_are_refused(saved, image):
+def test_arrays_that_are_not_images_are_refused(saved, image):
     with pytest.raises(UserError, match="an image should be uint8"):
         saved.predict(image)
 
@@ -199,10 +199,10 @@ def test_missing_image_file(saved, tmp_path):
         saved.predict(tmp_path / "none.png")
 
 
-def test_published_file_has_the_form_that_the_published_code_loads(files, saved):
+def test_a_published_file_has_the_layout_that_the_published_code_loads(files, saved):
     content = pickle.loads((files / "model.pkl").read_bytes())
     assert set(content) == {"model", "__author__"}
-    # The published loader puts the level `pixel_decoder.` in by itself.
+    # The published loader inserts the level `pixel_decoder.` itself.
     assert "sem_seg_head.mask_features.weight" in content["model"]
     query_embed = saved.variables["params"]["transformer_decoder"]["query_embed"]
     np.testing.assert_array_equal(
@@ -214,5 +214,5 @@ def test_published_file_has_the_form_that_the_published_code_loads(files, saved)
 def test_exports_overwrite_no_folder_and_know_their_suffixes(files, saved):
     with pytest.raises(UserError, match="exists already"):
         write_workdir(saved.variables, saved.config, files / "run")
-    with pytest.raises(UserError, match=r"should end in \.pkl, \.npz or \.safetensors"):
+    with pytest.raises(UserError, match=r"must end in \.pkl, \.npz or \.safetensors"):
         write_published(saved.variables, saved.config, files / "model.pth")

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from maskformer_jax.resize import (
+    bilinear_taps,
+    bilinear_taps_at,
     nearest_indices,
     pad_bottom_right,
     padded_size,
@@ -67,6 +69,7 @@ def test_nearest_takes_the_top_left_of_each_cell() -> None:
 
 def test_padding() -> None:
     assert padded_size((64, 97), 32) == (64, 128)
+    assert padded_size((33, 32), 32) == (64, 32)
     assert padded_size((75, 101), 0) == (75, 101)
     x = np.ones((2, 3, 4, 1))
     padded = pad_bottom_right(x, (4, 6), axes=(1, 2), value=-1)
@@ -74,3 +77,38 @@ def test_padding() -> None:
     expected[:, :3, :4] = 1
     np.testing.assert_array_equal(padded, expected)
     np.testing.assert_array_equal(pad_bottom_right(x, (3, 4), axes=(1, 2)), x)
+    one_more = np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 0)))
+    np.testing.assert_array_equal(pad_bottom_right(x, (3, 5), axes=(1, 2)), one_more)
+
+
+def test_bilinear_taps() -> None:
+    low, high, weight = bilinear_taps(2, 4)
+    np.testing.assert_array_equal(low, [0, 0, 0, 1])
+    np.testing.assert_array_equal(high, [1, 1, 1, 1])
+    np.testing.assert_array_equal(weight, [0, 0.25, 0.75, 0.25])
+    position = np.array([0.0, 0.5, 1.25, 2.5, 3.0])  # in pixels from the edge, of three
+    for taps in (
+        bilinear_taps_at(position, 3),
+        jax.jit(bilinear_taps_at, static_argnums=1)(jnp.asarray(position), 3),
+    ):
+        np.testing.assert_array_equal(taps[0], [0, 0, 0, 2, 2])
+        np.testing.assert_array_equal(taps[1], [1, 1, 1, 2, 2])
+        np.testing.assert_array_equal(taps[2], [0, 0, 0.75, 0, 0.5])
+        assert all(x.dtype == np.int32 for x in taps[:2])
+
+
+@pytest.mark.parametrize("sizes", [(2, 5), (5, 2), (3, 6), (4, 4), (4, 8), (6, 9)])
+def test_nearest_takes_the_indexed_pixels(sizes: tuple[int, int]) -> None:
+    x = np.arange(2 * sizes[0]).reshape(2, -1)
+    ours = resize_nearest(x, (2, sizes[1]))
+    np.testing.assert_array_equal(ours, x[:, nearest_indices(*sizes)])
+
+
+def test_the_gradient_of_repeated_pixels_is_a_sum() -> None:
+    def total(x: jax.Array) -> jax.Array:
+        return (resize_nearest(x, (4, 6)) * weights).sum()
+
+    weights = jnp.arange(24.0).reshape(4, 6)
+    gradient = np.asarray(weights).reshape(2, 2, 2, 3).sum((1, 3))
+    np.testing.assert_array_equal(jax.grad(total)(jnp.ones((2, 2))), gradient)
+    assert "scatter" not in str(jax.make_jaxpr(jax.grad(total))(jnp.ones((2, 2))))

@@ -1,11 +1,11 @@
-"""Kills a small training run at random moments, starts it again, and looks for anything lost.
+"""Kills a small training run at random moments, restarts it, and checks that nothing is lost.
 
     python -m tools.kill_test --kills=50
     python -m tools.kill_test --kills=10 --processes=2
 
-Trains a tiny model on drawn shapes once without and once with kills, a checkpoint after every step.
-Of several processes one is killed, and the others have to end by themselves. At the end both
-runs must hold the same bits and the same log. Exit status 0 if they do.
+Trains a tiny model on drawn shapes with and without kills, saving a checkpoint after every step.
+Of several processes one is killed, and the others must exit by themselves. At the end, both runs
+must have bit-identical states and the same log; the exit status is 0 if they do.
 """
 
 import argparse
@@ -24,19 +24,19 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from maskformer_jax.checkpoints.own import CHECKPOINTS, restore_item
+from maskformer_jax.checkpoints.workdir import CHECKPOINTS, restore_item
 from maskformer_jax.config import (
     AugmentConfig,
     Config,
     DataConfig,
     DistributedConfig,
     EvalConfig,
+    FPNConfig,
+    MaskFormerDecoderConfig,
     ModelConfig,
     OptimConfig,
-    PixelDecoderConfig,
     ResNetConfig,
     TrainConfig,
-    TransformerDecoderConfig,
 )
 from maskformer_jax.config.io import to_json
 from maskformer_jax.data.tfds_builders.shapes import prepare_shapes
@@ -45,20 +45,20 @@ from maskformer_jax.training.metrics_log import read_metrics
 REPOSITORY = Path(__file__).parents[1]
 WALL_CLOCK = ("steps_per_second", "images_per_second", "data_wait_share")
 HEARTBEAT_S = 10
-LIMIT_S = 900  # for one start; a run that hangs must not hang this program
+LIMIT_S = 900  # for one start, in case the run hangs
 
 
 def small_config(
     root: Path, *, head: Literal["mask_classification", "per_pixel_plus"], steps: int
 ) -> Config:
-    """Dropout is on, so that its key takes part; the batch goes over two devices, too."""
+    """A tiny recipe, with dropout so that its key matters, and a batch for up to four devices."""
     return Config(
         name="shapes/tiny",
         model=ModelConfig(
             head=head,
             backbone=ResNetConfig(depth=18, width=8),
-            pixel_decoder=PixelDecoderConfig(conv_dim=32, mask_dim=32),
-            transformer_decoder=TransformerDecoderConfig(
+            pixel_decoder=FPNConfig(conv_dim=32, mask_dim=32),
+            transformer_decoder=MaskFormerDecoderConfig(
                 num_queries=10, num_layers=1, hidden_dim=16, num_heads=2, ffn_dim=32
             ),
         ),
@@ -81,9 +81,9 @@ def small_config(
 def start(
     config: Path, workdir: Path, *, processes: int, devices: int = 1
 ) -> list[subprocess.Popen[bytes]]:
-    """Starts the processes of a run, with so many devices each.
+    """Start the processes of a run, each with `devices` CPU devices.
 
-    Their output goes to files beside the workdir.
+    Process i writes its output to WORKDIR.i.log, beside the workdir.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -114,7 +114,7 @@ def start(
 
 
 def wait(processes: list[subprocess.Popen[bytes]], limit_s: float) -> list[int | None]:
-    """The exit statuses; None for a process that is still there after that time, and is killed."""
+    """Return the exit statuses; None for a process that is killed because it exceeds the limit."""
     deadline = time.monotonic() + limit_s
     statuses: list[int | None] = []
     for process in processes:
@@ -129,7 +129,7 @@ def wait(processes: list[subprocess.Popen[bytes]], limit_s: float) -> list[int |
 
 
 def final_state(workdir: Path, step: int) -> list[Any]:
-    """All arrays of the last checkpoint, on the host."""
+    """Read all arrays of the checkpoint of a step, onto the host."""
     arrays: list[Any] = []
     for item in ("model", "opt"):
         folder = workdir / CHECKPOINTS / str(step) / item
@@ -140,23 +140,23 @@ def final_state(workdir: Path, step: int) -> list[Any]:
 
 
 def log_lines(workdir: Path) -> list[dict[str, Any]]:
-    """The log without what depends on the clock."""
+    """Read the log without the values that depend on the clock."""
     lines = read_metrics(workdir)
     return [{key: line[key] for key in sorted(line) if key not in WALL_CLOCK} for line in lines]
 
 
 def main() -> int:
-    """Runs, kills, compares."""
+    """Read the arguments, run with and without kills, compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50, help="how many")
-    parser.add_argument("--processes", type=int, default=1, help="that train together")
-    parser.add_argument("--steps", type=int, default=12, help="of the run")
-    parser.add_argument("--seed", type=int, default=None, help="of the moments")
+    parser.add_argument("--kills", type=int, default=50, help="number of kills")
+    parser.add_argument("--processes", type=int, default=1, help="processes per run")
+    parser.add_argument("--steps", type=int, default=12, help="steps per run")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the moments to kill at")
     parser.add_argument(
         "--head",
         choices=("mask_classification", "per_pixel_plus"),
         default="per_pixel_plus",
-        help="the first has matching in its step, which has to be compiled anew at each start",
+        help="the step of the first has matching, which is compiled again at each start",
     )
     parser.add_argument("--signal", choices=("KILL", "TERM"), default="KILL")
     arguments = parser.parse_args()
@@ -195,11 +195,11 @@ def _compare_runs(
                 print(f"kill {kills} of {arguments.kills}, after step {_step(workdir)}", flush=True)
                 moments.choice(processes).send_signal(getattr(signal, f"SIG{arguments.signal}"))
                 if None in wait(processes, 60 + 3 * HEARTBEAT_S):
-                    return _fail("a process went on without its peer", workdir)
+                    return _fail("a process kept running without its peer", workdir)
                 continue
             statuses = wait(processes, LIMIT_S)
             if any(status != 0 for status in statuses):
-                return _fail(f"a start ended with {statuses}", workdir)
+                return _fail(f"a run ended with exit statuses {statuses}", workdir)
             break
         state = final_state(workdir, arguments.steps)
         same = all(np.array_equal(a, b) for a, b in zip(state, expected_state, strict=True))
@@ -216,10 +216,10 @@ def _wait_for_moment(
     seconds: float,
     moments: random.Random,
 ) -> bool:
-    """Waits until a process is to be killed; False where the run has ended before.
+    """Wait until it is time to kill a process; return False if the run has ended by then.
 
-    One time in four at any moment of a run of so many seconds, its start included; else a little
-    after one of the next steps, since starting takes most of the time of so short a run.
+    One time in four, that is any moment of a run of `seconds`, including its start; otherwise it
+    is shortly after one of the next steps, since most of such a short run is spent starting.
     """
     if moments.random() < 0.25:
         deadline = time.monotonic() + moments.uniform(0, seconds)

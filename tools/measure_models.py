@@ -1,8 +1,8 @@
-"""Computes the sizes and costs in maskformer_jax/zoo/model_zoo.json again; the rest of it stays.
+"""Recompute the sizes and costs in maskformer_jax/zoo/model_zoo.json; other entries are kept.
 
     python -m tools.measure_models
 
-Run it after a change of a recipe's model, or for a new recipe. Takes about a second a recipe.
+Run it after changing the model of a recipe or adding a recipe. It takes about a second per recipe.
 """
 
 import json
@@ -18,7 +18,7 @@ FILE = Path(__file__).parent.parent / "maskformer_jax" / "zoo" / FILE_NAME
 
 
 def main() -> None:
-    """Rewrites the file, one line a recipe."""
+    """Rewrite the file, one line per recipe."""
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     lines = []
     for name in list_config_names():

@@ -1,4 +1,4 @@
-"""Plots the loss and the mIoU of a run from its metrics.jsonl.
+"""Plot the loss and the mIoU of a run from its metrics.jsonl.
 
 python -m tools.plot_run runs/camvid docs/camvid.png
 """
@@ -12,23 +12,24 @@ from maskformer_jax.training.metrics_log import read_metrics
 
 
 def main() -> None:
-    """Reads one workdir and writes one picture."""
+    """Plot one workdir to one picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workdir", type=Path)
     parser.add_argument("picture", type=Path)
     arguments = parser.parse_args()
-    lines = read_metrics(arguments.workdir)
-    if not lines:
-        raise SystemExit(f"error: {arguments.workdir} has no metrics.jsonl; give a workdir")
+    records = read_metrics(arguments.workdir)
+    if not records:
+        raise SystemExit(f"error: {arguments.workdir} has no metrics.jsonl, so it is not a workdir")
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
     left.plot(*zip(*losses, strict=True), color="tab:blue", linewidth=1)
     left.set(xlabel="step", ylabel="loss (one batch)", ylim=(0, None))
-    scores = [(line["step"], line["eval/mIoU"]) for line in lines if "eval/mIoU" in line]
+    key = "eval/mIoU"
+    scores = [(record["step"], record[key]) for record in records if key in record]
     if scores:
         right.plot(*zip(*scores, strict=True), color="tab:orange", marker="o")
-    right.set(xlabel="step", ylabel="mIoU, percent", ylim=(0, 100))
+    right.set(xlabel="step", ylabel="mIoU (%)", ylim=(0, 100))
     for axes in (left, right):
         axes.grid(alpha=0.3)
     figure.savefig(arguments.picture, dpi=120)

@@ -1,9 +1,9 @@
-"""Calculates, without running anything, what a step moves on many devices.
+"""Calculate the memory and the traffic of a training step on many devices, without running it.
 
     python -m tools.pod_plan --config=ade20k-150/maskformer_R50_bs16_160k --devices=256 --fsdp=1
 
-Prints bytes for each device and step from the model's parameter count and the config's sizes. It
-knows nothing of a machine: divide by its bandwidths. docs/pods.md explains the lines.
+Prints bytes per device and step, from the model's parameter count and the sizes in the config. For
+times, divide by the bandwidths of the machine. docs/pods.md explains the lines.
 """
 
 import argparse
@@ -23,37 +23,37 @@ PIXEL = 3 + 1 + 2  # bytes of a training pixel: RGB, valid, segment index
 
 
 class Plan(NamedTuple):
-    """Bytes of one device, and of one step where they move."""
+    """Bytes per device; for transfers, also per step."""
 
     parameters: int  # a count, not bytes
-    state: float  # parameters and Adam's two moments, kept
-    gradients: float  # kept for a moment, whole before they are scattered
-    inside: float  # sent inside an fsdp group: two gathers of parameters, one scatter of gradients
-    across: float  # sent between the groups: the sum of the gradients
-    input: float  # from the host to the device
-    matching: float  # from the device to the host: costs of all layers
+    state: float  # parameters and Adam's two moments, persistent
+    gradients: float  # temporary, all of them before they are scattered
+    inside: float  # sent within an fsdp group: two gathers of parameters, one scatter of gradients
+    across: float  # sent between groups: the all-reduce of the gradients
+    input: float  # from host to device
+    matching: float  # from device to host: the matching costs of all layers
 
 
 def make_plan(config: Config, *, parameters: int, devices: int, fsdp: int, batch: int) -> Plan:
-    """The plan of a mesh of devices / fsdp by fsdp, ring collectives taken for granted."""
-    groups, whole = devices // fsdp, parameters * FLOAT
+    """Plan a step on a mesh of (devices / fsdp, fsdp), assuming ring collectives."""
+    groups, size = devices // fsdp, parameters * FLOAT
     share = batch / devices
     decoder = config.model.transformer_decoder
     height, width = config.data.augment.crop_size
     costs = decoder.num_layers * decoder.num_queries * config.data.num_segments * FLOAT
     return Plan(
         parameters=parameters,
-        state=3 * whole / fsdp,
-        gradients=whole,
-        inside=3 * whole * (fsdp - 1) / fsdp,
-        across=2 * whole / fsdp * (groups - 1) / groups,
+        state=3 * size / fsdp,
+        gradients=size,
+        inside=3 * size * (fsdp - 1) / fsdp,
+        across=2 * size / fsdp * (groups - 1) / groups,
         input=share * height * width * PIXEL,
         matching=share * costs,
     )
 
 
 def count_parameters(config: Config) -> int:
-    """Of the model of a config, without making it."""
+    """Count the parameters of a config's model without creating it."""
     classes = load_dataset_info(config.data.dataset).num_classes
     model = build_model(config.model, num_classes=classes)
     images = jnp.zeros((1, 64, 64, 3), jnp.uint8)
@@ -62,12 +62,12 @@ def count_parameters(config: Config) -> int:
 
 
 def main() -> None:
-    """Prints one plan."""
+    """Print one plan."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True)
     parser.add_argument("--devices", type=int, required=True)
     parser.add_argument("--fsdp", type=int, default=1)
-    parser.add_argument("--batch-size", type=int, help="global; by default one image a device")
+    parser.add_argument("--batch-size", type=int, help="global; default: one image per device")
     options = parser.parse_args()
     config = load_config(options.config)
     plan = make_plan(

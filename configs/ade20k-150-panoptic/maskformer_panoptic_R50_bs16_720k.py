@@ -3,20 +3,22 @@ r"""MaskFormer with ResNet-50 and six encoder layers on ADE20K panoptic, as publ
     python train.py --workdir=runs/ade20k_panoptic \
         --config=configs/ade20k-150-panoptic/maskformer_panoptic_R50_bs16_720k.py
 
-The data is looked for in datasets/ADEChallengeData2016 (other places: --config.data.root), the
-ImageNet weights in weights/R-50.pkl (--config.train.init_backbone).
+Data: datasets/ADEChallengeData2016 (docs/datasets.md).
+ImageNet weights: weights/R-50.pkl (docs/checkpoints.md).
+Elsewhere: set --config.data.root and --config.train.init_backbone.
 
 Cost: published with 8 GPUs, two images and 15.9 GB each.
 Expected: PQ 34.7.
 """
 
-from maskformer_jax.config import Config
-from maskformer_jax.recipes import ade20k_panoptic, use_backbone
+from maskformer_jax.config import Config, ResNetConfig, TransformerFPNConfig
+from maskformer_jax.recipes import ade20k_panoptic
 
 
 def get_config() -> Config:
-    """This recipe, a new object at each call."""
+    """Build this recipe, a new object at each call."""
     config = ade20k_panoptic()
-    use_backbone(config, "R50")
-    config.model.pixel_decoder.type = "transformer_fpn"
+    config.model.backbone = ResNetConfig(depth=50)
+    config.model.pixel_decoder = TransformerFPNConfig()
+    config.train.init_backbone = "weights/R-50.pkl"
     return config

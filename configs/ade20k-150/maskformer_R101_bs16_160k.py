@@ -2,19 +2,21 @@
 
     python train.py --config=configs/ade20k-150/maskformer_R101_bs16_160k.py --workdir=runs/ade20k
 
-The data is looked for in datasets/ADEChallengeData2016 (other places: --config.data.root), the
-ImageNet weights in weights/R-101.pkl (--config.train.init_backbone).
+Data: datasets/ADEChallengeData2016 (docs/datasets.md).
+ImageNet weights: weights/R-101.pkl (docs/checkpoints.md).
+Elsewhere: set --config.data.root and --config.train.init_backbone.
 
 Cost: published with 8 GPUs, two images and 4.9 GB each.
-Expected: mIoU 45.5 (47.2 with several scales and flipping).
+Expected: mIoU 45.5 (47.2 with multi-scale inference and flipping).
 """
 
-from maskformer_jax.config import Config
-from maskformer_jax.recipes import ade20k_150, use_backbone
+from maskformer_jax.config import Config, ResNetConfig
+from maskformer_jax.recipes import ade20k_150
 
 
 def get_config() -> Config:
-    """This recipe, a new object at each call."""
+    """Build this recipe, a new object at each call."""
     config = ade20k_150()
-    use_backbone(config, "R101")
+    config.model.backbone = ResNetConfig(depth=101)
+    config.train.init_backbone = "weights/R-101.pkl"
     return config

@@ -2,19 +2,21 @@
 
     python train.py --config=configs/ade20k-150/maskformer_R101c_bs16_160k.py --workdir=runs/ade20k
 
-The data is looked for in datasets/ADEChallengeData2016 (other places: --config.data.root), the
-ImageNet weights in weights/R-103.pkl (--config.train.init_backbone).
+Data: datasets/ADEChallengeData2016 (docs/datasets.md).
+ImageNet weights: weights/R-103.pkl (docs/checkpoints.md).
+Elsewhere: set --config.data.root and --config.train.init_backbone.
 
 Cost: published with 8 GPUs, two images and 5.0 GB each.
-Expected: mIoU 46.0 (48.1 with several scales and flipping).
+Expected: mIoU 46.0 (48.1 with multi-scale inference and flipping).
 """
 
-from maskformer_jax.config import Config
-from maskformer_jax.recipes import ade20k_150, use_backbone
+from maskformer_jax.config import Config, ResNetConfig
+from maskformer_jax.recipes import ade20k_150
 
 
 def get_config() -> Config:
-    """This recipe, a new object at each call."""
+    """Build this recipe, a new object at each call."""
     config = ade20k_150()
-    use_backbone(config, "R101c")
+    config.model.backbone = ResNetConfig(depth=101, stem="deeplab", res5_dilations=(1, 2, 4))
+    config.train.init_backbone = "weights/R-103.pkl"
     return config

@@ -2,19 +2,21 @@
 
     python train.py --config=configs/ade20k-150/maskformer_R50_bs16_160k.py --workdir=runs/ade20k
 
-The data is looked for in datasets/ADEChallengeData2016 (other places: --config.data.root), the
-ImageNet weights in weights/R-50.pkl (--config.train.init_backbone).
+Data: datasets/ADEChallengeData2016 (docs/datasets.md).
+ImageNet weights: weights/R-50.pkl (docs/checkpoints.md).
+Elsewhere: set --config.data.root and --config.train.init_backbone.
 
 Cost: published with 8 GPUs, two images and 4.3 GB each.
-Expected: mIoU 44.5 (46.7 with several scales and flipping).
+Expected: mIoU 44.5 (46.7 with multi-scale inference and flipping).
 """
 
-from maskformer_jax.config import Config
-from maskformer_jax.recipes import ade20k_150, use_backbone
+from maskformer_jax.config import Config, ResNetConfig
+from maskformer_jax.recipes import ade20k_150
 
 
 def get_config() -> Config:
-    """This recipe, a new object at each call."""
+    """Build this recipe, a new object at each call."""
     config = ade20k_150()
-    use_backbone(config, "R50")
+    config.model.backbone = ResNetConfig(depth=50)
+    config.train.init_backbone = "weights/R-50.pkl"
     return config

@@ -3,20 +3,24 @@ r"""PerPixelBaseline+ with ResNet-50 on ADE20K SceneParse150, as published (tabl
     python train.py --workdir=runs/ade20k \
         --config=configs/ade20k-150/per_pixel_baseline_plus_R50_bs16_160k.py
 
-The data is looked for in datasets/ADEChallengeData2016 (other places: --config.data.root), the
-ImageNet weights in weights/R-50.pkl (--config.train.init_backbone).
+Data: datasets/ADEChallengeData2016 (docs/datasets.md).
+ImageNet weights: weights/R-50.pkl (docs/checkpoints.md).
+Elsewhere: set --config.data.root and --config.train.init_backbone.
 
 Cost: published with 8 GPUs, two images and 5.8 GB each.
-Expected: mIoU 41.9 (42.9 with several scales and flipping).
+Expected: mIoU 41.9 (42.9 with multi-scale inference and flipping).
 """
 
-from maskformer_jax.config import Config
-from maskformer_jax.recipes import ade20k_150, use_backbone, use_per_pixel_baseline
+from maskformer_jax.config import Config, MaskFormerDecoderConfig, ResNetConfig
+from maskformer_jax.recipes import ade20k_150
 
 
 def get_config() -> Config:
-    """This recipe, a new object at each call."""
+    """Build this recipe, a new object at each call."""
     config = ade20k_150()
-    use_backbone(config, "R50")
-    use_per_pixel_baseline(config, plus_queries=150)
+    config.model.head = "per_pixel_plus"
+    config.model.backbone = ResNetConfig(depth=50)
+    config.model.transformer_decoder = MaskFormerDecoderConfig(num_queries=150)
+    config.model.size_divisibility = 0
+    config.train.init_backbone = "weights/R-50.pkl"
     return config

@@ -3,19 +3,21 @@ r"""MaskFormer with ResNet-101 on ADE20K-Full with 847 classes, as published (ta
     python train.py --workdir=runs/ade20k_full \
         --config=configs/ade20k-full-847/maskformer_R101_bs16_200k.py
 
-The data is looked for in datasets/ADE20K_2021_17_01 (other places: --config.data.root), the
-ImageNet weights in weights/R-101.pkl (--config.train.init_backbone).
+Data: datasets/ADE20K_2021_17_01 (docs/datasets.md).
+ImageNet weights: weights/R-101.pkl (docs/checkpoints.md).
+Elsewhere: set --config.data.root and --config.train.init_backbone.
 
 Cost: published with 8 GPUs, two images and 6.9 GB each.
 Expected: mIoU 16.8.
 """
 
-from maskformer_jax.config import Config
-from maskformer_jax.recipes import ade20k_full_847, use_backbone
+from maskformer_jax.config import Config, ResNetConfig
+from maskformer_jax.recipes import ade20k_full_847
 
 
 def get_config() -> Config:
-    """This recipe, a new object at each call."""
+    """Build this recipe, a new object at each call."""
     config = ade20k_full_847()
-    use_backbone(config, "R101")
+    config.model.backbone = ResNetConfig(depth=101)
+    config.train.init_backbone = "weights/R-101.pkl"
     return config

@@ -2,12 +2,17 @@
 
     python train.py --config=configs/camvid/maskformer_R50.py --workdir=runs/camvid
 
-The backbone starts from the ImageNet weights of Caffe's ResNet-50 (stride in the first 1x1).
-Data and weights are looked for in the folder `shared` beside the repository; for another place
-set --config.data.root and --config.train.init_backbone.
+Data: datasets/camvid (docs/datasets.md).
+ImageNet weights: weights/resnet50_imagenet_caffe.npz, those of Caffe's ResNet-50, with the stride
+in the first 1x1 convolution of a block (docs/checkpoints.md).
+Elsewhere: set --config.data.root and --config.train.init_backbone.
+
+Cost: needs a GPU.
+Expected: not known; it has not been trained yet (docs/results.md).
 """
 
 from maskformer_jax.config import (
+    AugmentConfig,
     Config,
     DataConfig,
     EvalConfig,
@@ -16,24 +21,30 @@ from maskformer_jax.config import (
     ResNetConfig,
     TrainConfig,
 )
-from maskformer_jax.recipes import semantic_augment
 
 
 def get_config() -> Config:
-    """This recipe, a new object at each call."""
+    """Build this recipe, a new object at each call."""
     return Config(
         model=ModelConfig(backbone=ResNetConfig(depth=50, stride_in_1x1=True)),
         data=DataConfig(
             dataset="camvid",
-            root="../shared/data/camvid",
+            root="datasets/camvid",
+            train_split="train",
+            eval_split="val",
             num_segments=11,
-            augment=semantic_augment(360, crop_size=(360, 480), max_size=2048),
+            augment=AugmentConfig(
+                # 0.5, 0.6, ... and 2.0 times 360.
+                short_edges=tuple(360 * tenths // 10 for tenths in range(5, 21)),
+                max_size=2048,
+                crop_size=(360, 480),
+            ),
         ),
         optim=OptimConfig(learning_rate=1e-4),
         train=TrainConfig(
             num_steps=8_000,
             batch_size=16,
-            init_backbone="../shared/weights/resnet50_imagenet_caffe.npz",
+            init_backbone="weights/resnet50_imagenet_caffe.npz",
             init_backbone_format="caffe",
             checkpoint_every=1_000,
             eval_every=1_000,

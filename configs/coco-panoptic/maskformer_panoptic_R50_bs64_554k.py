@@ -3,20 +3,22 @@ r"""MaskFormer with ResNet-50 and six encoder layers on COCO panoptic, as publis
     python train.py --workdir=runs/coco_panoptic \
         --config=configs/coco-panoptic/maskformer_panoptic_R50_bs64_554k.py
 
-The data is looked for in datasets/coco (other places: --config.data.root), the ImageNet weights in
-weights/R-50.pkl (--config.train.init_backbone).
+Data: datasets/coco (docs/datasets.md).
+ImageNet weights: weights/R-50.pkl (docs/checkpoints.md).
+Elsewhere: set --config.data.root and --config.train.init_backbone.
 
 Cost: published with 64 GPUs, one image and 22.6 GB each.
 Expected: PQ 46.5.
 """
 
-from maskformer_jax.config import Config
-from maskformer_jax.recipes import coco_panoptic, use_backbone
+from maskformer_jax.config import Config, ResNetConfig, TransformerFPNConfig
+from maskformer_jax.recipes import coco_panoptic
 
 
 def get_config() -> Config:
-    """This recipe, a new object at each call."""
+    """Build this recipe, a new object at each call."""
     config = coco_panoptic()
-    use_backbone(config, "R50")
-    config.model.pixel_decoder.type = "transformer_fpn"
+    config.model.backbone = ResNetConfig(depth=50)
+    config.model.pixel_decoder = TransformerFPNConfig()
+    config.train.init_backbone = "weights/R-50.pkl"
     return config

@@ -3,19 +3,21 @@ r"""MaskFormer with ResNet-101c on COCO-Stuff-10K, as published (arXiv 2107.0627
     python train.py --workdir=runs/coco_stuff \
         --config=configs/coco-stuff-10k-171/maskformer_R101c_bs32_60k.py
 
-The data is looked for in datasets/coco_stuff_10k (other places: --config.data.root), the ImageNet
-weights in weights/R-103.pkl (--config.train.init_backbone).
+Data: datasets/coco_stuff_10k (docs/datasets.md).
+ImageNet weights: weights/R-103.pkl (docs/checkpoints.md).
+Elsewhere: set --config.data.root and --config.train.init_backbone.
 
 Cost: published with 8 GPUs, four images and 9.9 GB each.
-Expected: mIoU 38.0 (39.3 with several scales and flipping).
+Expected: mIoU 38.0 (39.3 with multi-scale inference and flipping).
 """
 
-from maskformer_jax.config import Config
-from maskformer_jax.recipes import coco_stuff_10k_171, use_backbone
+from maskformer_jax.config import Config, ResNetConfig
+from maskformer_jax.recipes import coco_stuff_10k_171
 
 
 def get_config() -> Config:
-    """This recipe, a new object at each call."""
+    """Build this recipe, a new object at each call."""
     config = coco_stuff_10k_171()
-    use_backbone(config, "R101c")
+    config.model.backbone = ResNetConfig(depth=101, stem="deeplab", res5_dilations=(1, 2, 4))
+    config.train.init_backbone = "weights/R-103.pkl"
     return config

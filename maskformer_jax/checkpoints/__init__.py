@@ -1,1 +1,1 @@
-"""Checkpoints of our own runs, and one way to read any kind."""
+"""Reading checkpoints of any kind, and writing them for other programs."""

@@ -1,7 +1,6 @@
-"""Noticing damaged files: the size and SHA-256 of every file of a checkpoint.
+"""Detecting damaged checkpoints by the size and SHA-256 digest of each of their files.
 
-Orbax's own format finds some damage by itself, but a flipped bit in a tensor reads as another
-number.
+Orbax itself detects some damage, but not a flipped bit in a tensor, which reads as another number.
 """
 
 import hashlib
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 DIGESTS_FILE = "digests.json"
-# Orbax notes the time of the commit in it, after everything else. Nothing is read from it.
+# Orbax writes the time of the commit into it, after everything else. Nothing is read from it.
 _CHANGES_LATER = "_CHECKPOINT_METADATA"
 _META_FILE = "meta/metadata"  # where Orbax puts the JSON of the item "meta"
 
 
 def write_digests(folder: Path) -> None:
-    """Writes `digests.json` into a checkpoint that is complete but for it."""
+    """Write `digests.json` into a checkpoint whose other files are complete."""
     files = {
         path.relative_to(folder).as_posix(): _describe(path)
         for path in sorted(folder.rglob("*"))
@@ -26,11 +25,11 @@ def write_digests(folder: Path) -> None:
 
 
 def find_damage(folder: Path, *, item: str = "") -> list[str]:
-    """Reads all files of a checkpoint, or of one item in it, and compares them with their digests.
+    """Compare all files of a checkpoint, or of one item in it, with their digests.
 
     Returns:
-        A line for each file that is missing, too short or long, or changed. Nothing about a
-        checkpoint that was written without digests (one converted from a published file).
+        One line for each file that is missing, of the wrong size, or changed. Empty for a
+        checkpoint written without digests, as conversion from a published file does.
     """
     path = folder / DIGESTS_FILE
     if not path.is_file():
@@ -42,17 +41,17 @@ def find_damage(folder: Path, *, item: str = "") -> list[str]:
             return [f"{path} is damaged"]
     except (ValueError, KeyError, TypeError):
         return [f"{path} is damaged"]
-    checked = {name: said for name, said in files.items() if name.startswith(item)}
-    return [line for name, said in checked.items() for line in _compare(folder / name, said)]
+    checked = {name: entry for name, entry in files.items() if name.startswith(item)}
+    return [line for name, entry in checked.items() for line in _compare(folder / name, entry)]
 
 
-def _compare(path: Path, said: dict[str, Any]) -> list[str]:
+def _compare(path: Path, expected: dict[str, Any]) -> list[str]:
     try:
         size = path.stat().st_size
-        if size != said["size"]:
-            return [f"{path} has {size} bytes in place of {said['size']}"]
-        if _describe(path) != said:
-            return [f"{path} is damaged: its SHA-256 is not the one it was written with"]
+        if size != expected["size"]:
+            return [f"{path} has {size} bytes instead of {expected['size']}"]
+        if _describe(path) != expected:
+            return [f"{path} is damaged: its SHA-256 digest has changed"]
     except FileNotFoundError:
         return [f"{path} is missing"]
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Writing a model's variables for others: as a checkpoint of ours, a published file, or a folder.
+"""Exporting a model's variables: to a published file, a Hugging Face folder, or a workdir.
 
-The folder is Hugging Face's: `MaskFormerForInstanceSegmentation.from_pretrained` loads it.
+`MaskFormerForInstanceSegmentation.from_pretrained` of transformers loads the folder.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ import safetensors.numpy
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.checkpoints.own import CHECKPOINTS, CONFIG_FILE
+from maskformer_jax.checkpoints.workdir import CHECKPOINTS, CONFIG_FILE
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import to_json
 from maskformer_jax.convert import huggingface, official
@@ -43,18 +43,23 @@ def write_published(
     *,
     naming: Literal["current", "released"] = "released",
 ) -> None:
-    """Writes the tensors under their published names, to a `.pkl`, `.npz` or `.safetensors`.
+    """Write the tensors under their published names to a `.pkl`, `.npz` or `.safetensors` file.
 
-    The published code loads the `.pkl` (detectron2's form) with the released names; with the
-    current ones it does not, but that is what its modules are called.
+    Args:
+        variables: of the model.
+        config: its recipe.
+        file: whose suffix is the format; `.pkl` is detectron2's.
+        naming: "released" for the names in the released files, which the published code loads;
+            "current" for those of the modules in the published code, which it does not load.
 
     Raises:
-        UserError: another suffix, or the file cannot be written.
+        UserError: the suffix is another, or the file cannot be written.
     """
     if file.suffix not in FORMATS:
-        raise UserError(f"{file}: should end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        raise UserError(f"{file}: must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     tensors = official.from_variables(
         jax.tree.map(np.asarray, variables),
+        config.model,
         naming=naming,
         no_object_weight=config.loss.no_object_weight,
     )
@@ -72,22 +77,24 @@ def write_published(
 def write_huggingface(
     variables: Any, config: Config, folder: Path, *, label_names: Sequence[str]
 ) -> None:
-    """Writes `model.safetensors`, `preprocessor_config.json` and, last, `config.json`.
+    """Write `model.safetensors`, `preprocessor_config.json` and, last, `config.json`.
 
     Args:
         variables: of the model.
         config: its recipe.
         folder: new or empty.
-        label_names: of the K classes.
+        label_names: of the K classes, in label order.
 
     Raises:
-        UserError: Hugging Face's MaskFormer has no such parts, the folder holds something already,
-            or it cannot be written.
+        UserError: Hugging Face's MaskFormer does not support the model, or the folder is not empty
+            or cannot be written.
     """
     description = describe_model(config, label_names)
     _require_empty(folder)
     tensors = huggingface.from_variables(
-        jax.tree.map(np.asarray, variables), no_object_weight=config.loss.no_object_weight
+        jax.tree.map(np.asarray, variables),
+        config.model,
+        no_object_weight=config.loss.no_object_weight,
     )
     tensors = {name: np.require(tensor, requirements="C") for name, tensor in tensors.items()}
     content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
@@ -98,12 +105,12 @@ def write_huggingface(
 
 
 def write_workdir(variables: Any, config: Config, folder: Path) -> None:
-    """Writes `config.json` and `checkpoints/0` with the variables, but no optimizer state.
+    """Write a workdir: `config.json`, and `checkpoints/0` without optimizer state.
 
-    Where the classes are described in a file of their own, `categories.json` becomes a copy.
+    If `data.dataset` is a file that describes the classes, it is copied to `categories.json`.
 
     Raises:
-        UserError: the folder holds something already, or cannot be written.
+        UserError: the folder is not empty, or cannot be written.
     """
     _require_empty(folder)
     step = folder.absolute() / CHECKPOINTS / "0"
@@ -111,14 +118,14 @@ def write_workdir(variables: Any, config: Config, folder: Path) -> None:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(step / "model", dict(variables))
         if config.data.dataset.endswith(".json"):
-            config = _keep_categories(config, load_dataset_info(config.data.dataset), folder)
+            config = _copy_categories(config, load_dataset_info(config.data.dataset), folder)
         write_atomically(folder / CONFIG_FILE, to_json(config))
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
-def _keep_categories(config: Config, info: DatasetInfo, folder: Path) -> Config:
+def _copy_categories(config: Config, info: DatasetInfo, folder: Path) -> Config:
     file = folder.absolute() / CATEGORIES_FILE
     write_atomically(file, labels.to_json(info))
     return dataclasses.replace(config, data=dataclasses.replace(config.data, dataset=str(file)))

@@ -1,1 +1,1 @@
-"""The command line: each module reads the arguments of one command and calls one function."""
+"""The command line: each module parses the arguments of one command and calls one function."""

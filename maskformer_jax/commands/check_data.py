@@ -1,4 +1,4 @@
-"""`check-data`: look for errors in a data set before they cost a run."""
+"""`check-data`: find errors in a data set before they cost a run."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,20 @@ from maskformer_jax.errors import UserError
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments and checks one split or both.
+    """Parse the arguments and check one split or both.
 
     Raises:
-        UserError: the config is wrong, or the data set has errors.
+        UserError: the config is wrong, or the data set has problems.
     """
     parser = CommandParser(
         "check-data",
-        "Read every image and label map of a data set and report what is wrong with them.",
+        "Read every image and annotation of a data set and report all errors.",
         config="required",
     )
     parser.add_argument(
-        "--split", metavar="NAME", help="this split only; by default training and evaluation"
+        "--split",
+        metavar="NAME",
+        help="check only this split; default: the training and the evaluation split",
     )
     arguments, overrides = parser.read(argv)
     config = read_config(arguments.config, overrides)
@@ -30,4 +32,4 @@ def run(argv: Sequence[str]) -> None:
     report = check_dataset(config)
     print(report.text())
     if report.problems:
-        raise UserError(f"{config.data.root}: the data set has problems, listed above")
+        raise UserError(f"{config.data.root}: the data set has problems; they are listed above")

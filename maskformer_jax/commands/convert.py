@@ -1,4 +1,4 @@
-"""`convert`: a published checkpoint or a Hugging Face folder to ours, or ours to one of them."""
+"""`convert`: between published checkpoints, Hugging Face folders and workdirs of ours."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,32 +7,36 @@ from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments, loads the one kind and writes the other.
+    """Parse the arguments, load the checkpoint and write it in the other form.
 
     Raises:
         UserError: the config or the checkpoint is wrong, or the output cannot be written.
     """
     parser = CommandParser(
         "convert",
-        "Convert a checkpoint: to a published file where the output ends in .pkl, .npz or "
-        ".safetensors, else to a folder.",
+        "Convert a checkpoint: to a published file if the output ends in .pkl, .npz or "
+        ".safetensors, otherwise to a folder.",
         config="optional",
     )
     parser.add_checkpoint()
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="PATH", help="FILE.pkl or the like, or FOLDER"
+        "--output",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="FILE.pkl, FILE.npz, FILE.safetensors, or FOLDER",
     )
     parser.add_argument(
         "--format",
         choices=("workdir", "huggingface"),
-        help="what a folder becomes: a workdir of ours (default), or a model that transformers "
+        help="form of an output folder: a workdir of ours (default), or a model that transformers "
         "loads",
     )
     parser.add_argument(
         "--naming",
         choices=("released", "current"),
-        help="of a published file: as the released files (default), or as inside the published "
-        "model",
+        help="tensor names in a published file: those of the released files (default), or those of "
+        "the current published code",
     )
     arguments, overrides = parser.read(argv)
     is_file = bool(arguments.output.suffix)

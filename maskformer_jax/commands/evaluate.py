@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
+from maskformer_jax.commands.required_files import require_data
 from maskformer_jax.config.fields import did_you_mean
-from maskformer_jax.evaluation.formats import FORMATS
+from maskformer_jax.evaluation.prediction_formats import FORMATS
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments, evaluates, and prints the table.
+    """Parse the arguments, evaluate and print the scores.
 
     Raises:
-        UserError: the config, the data or the checkpoint is wrong.
+        UserError: the config, the data or the checkpoint is wrong or missing.
     """
     parser = CommandParser(
         "eval",
@@ -20,16 +21,15 @@ def run(argv: Sequence[str]) -> None:
         config="optional",
     )
     parser.add_checkpoint()
-    parser.add_argument("--output", type=Path, metavar="DIR", help="for metrics.json")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where metrics.json is written")
     parser.add_argument(
         "--save-predictions",
         nargs="?",
         const="labels,coco",
         default="",
         metavar="FORMAT,...",
-        help="also write predictions to the output folder; formats are "
-        + "; ".join(f"{name}: {files}" for name, files in FORMATS.items())
-        + "; by default labels,coco",
+        help="also write predictions to the output folder, by default labels,coco; the formats are "
+        + "; ".join(f"{name}: {files}" for name, files in FORMATS.items()),
     )
     arguments, overrides = parser.read(argv)
     if arguments.save_predictions and arguments.output is None:
@@ -39,6 +39,7 @@ def run(argv: Sequence[str]) -> None:
         if name not in FORMATS:
             parser.error(f"--save-predictions: no format {name!r}; {did_you_mean(name, FORMATS)}")
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
+    require_data(config)
 
     from maskformer_jax.distributed import joined
     from maskformer_jax.scoring import evaluate_checkpoint

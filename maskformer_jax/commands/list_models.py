@@ -1,4 +1,4 @@
-"""`list`: the configs that come with the package, and what their models are like."""
+"""`list`: the configs that come with the package, with size, cost and result of each model."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,16 @@ from maskformer_jax.commands.parser import CommandParser
 from maskformer_jax.config.io import list_config_names
 from maskformer_jax.zoo.records import ModelFacts, read_model_zoo
 
-HEADERS = ("config", "parameters", "multiply-adds", "of an image", "published")
+HEADERS = ("config", "parameters", "multiply-adds", "input size", "published")
 DESCRIPTION = (
-    "List the configs that come with the package: trained parameters, multiply-adds of the "
-    "inference of one image (height x width), and the published result, in brackets that with "
-    "several scales."
+    "List the configs that come with the package: trainable parameters, multiply-adds of inference "
+    "on one image of the input size (height x width), and the published result, with multi-scale "
+    "inference in brackets."
 )
 
 
 def run(argv: Sequence[str]) -> None:
-    """Prints a table, one line a config."""
+    """Print a table with one row for each config."""
     CommandParser("list", DESCRIPTION).read(argv)
     zoo = read_model_zoo()
     rows = [(name, *describe(zoo.get(name))) for name in list_config_names()]
@@ -26,7 +26,7 @@ def run(argv: Sequence[str]) -> None:
 
 
 def describe(facts: ModelFacts | None) -> tuple[str, str, str, str]:
-    """The cells of a row behind the name; dashes for what is not known."""
+    """The cells of a row after the name; dashes where nothing is known."""
     if facts is None:
         return "-", "-", "-", "-"
     height, width = facts.input_size

@@ -1,60 +1,75 @@
-"""Reading a command's arguments, config overrides among them."""
+"""Parsing a command's arguments, overrides of config fields among them."""
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from maskformer_jax.config import Config
 from maskformer_jax.config.check import check_config
-from maskformer_jax.config.fields import describe_type, did_you_mean, walk_fields
+from maskformer_jax.config.fields import did_you_mean, walk_fields
 from maskformer_jax.config.io import load_config
 from maskformer_jax.config.overrides import apply_overrides
+from maskformer_jax.config.show import list_fields
 
 _OVERRIDE = "--config."
+_HELP_CONFIG = "--help-config"
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An argument parser that names the nearest flag where one is unknown.
+    """An argument parser that suggests the closest flag where one is unknown.
 
     Args:
         command: What people type after `python -m maskformer_jax`.
         summary: What the command does, in a sentence or more.
-        config: Whether it takes `--config` and `--config.A.B=VALUE`; "required" or "optional".
+        config: How it takes a config, and with it `--config.A.B=VALUE`: as the flag `--config`,
+            "required" or "optional", or as a "positional" argument; None: not at all.
     """
 
-    def __init__(self, command: str, summary: str, *, config: str | None = None) -> None:
+    def __init__(
+        self,
+        command: str,
+        summary: str,
+        *,
+        config: Literal["required", "optional", "positional"] | None = None,
+    ) -> None:
         self._flags: list[str] = []
         super().__init__(
             prog=f"python -m maskformer_jax {command}",
-            description=summary,
-            epilog=_describe_fields() if config else None,
+            description="\n".join(textwrap.fill(line, 100) for line in summary.splitlines()),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
         self._takes_config = config is not None
-        if config:
+        file_or_name = "a file such as configs/camvid/maskformer_R50.py, or a name from `list`"
+        if config == "positional":
+            self.add_argument("config", metavar="CONFIG", help=file_or_name)
+        elif config:
             self.add_argument(
-                "--config",
-                required=config == "required",
-                metavar="CONFIG",
-                help="a file such as configs/camvid/maskformer_R50.py, or a name from `list`",
+                "--config", required=config == "required", metavar="CONFIG", help=file_or_name
             )
             self.add_argument(
-                "--config.A.B",
+                _HELP_CONFIG,
+                action="store_true",
+                help="list all fields of the config, with their values and types, and exit",
+            )
+        if config:
+            self.add_argument(
+                f"{_OVERRIDE}A.B",
                 metavar="VALUE",
                 dest="_shown_in_help_only",
-                help="set one field of the config; all fields are listed below",
+                help="set one field of the config, such as --config.train.batch_size=8",
             )
 
     def add_argument(self, *names: str, **options: object) -> argparse.Action:  # type: ignore[override]
-        """As argparse's; remembers the flags so that a typo can be answered with the near one."""
+        """As argparse's; remembers the flags, to suggest one of them for a misspelt one."""
         self._flags += [name for name in names if name.startswith("--")]
         return super().add_argument(*names, **options)  # type: ignore[arg-type]
 
     def add_checkpoint(self) -> None:
-        """Adds `--checkpoint=PATH`, of any kind that `load_pretrained` takes."""
+        """Add `--checkpoint=PATH`, of any kind that `load_pretrained` takes."""
         self.add_argument(
             "--checkpoint",
             type=Path,
@@ -65,9 +80,17 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def read(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-        """The arguments, and the overrides as `A.B=VALUE`. A usage mistake exits with status 2."""
+        """Parse the arguments; returns them, and the overrides as `A.B=VALUE`.
+
+        Raises:
+            SystemExit: with status 2 after a usage mistake, 0 after `--help` or `--help-config`.
+            UserError: the config whose fields `--help-config` lists is wrong.
+        """
         rest, overrides = self._split_overrides(argv) if self._takes_config else (argv, [])
         self._refuse_unknown_flags(rest)
+        if self._takes_config and _HELP_CONFIG in rest:
+            _print_fields(rest, overrides)
+            raise SystemExit(0)
         return self.parse_args(rest), overrides
 
     def _split_overrides(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -86,8 +109,8 @@ class CommandParser(argparse.ArgumentParser):
         return rest, overrides
 
     def _refuse_unknown_flags(self, argv: Sequence[str]) -> None:
-        # Before argparse looks: it would speak of the required flag that is missing, and not of
-        # the misspelt one that stands there.
+        # Ahead of argparse, which would report the required flag as missing instead of the
+        # misspelt one as unknown.
         for argument in argv:
             flag = argument.partition("=")[0]
             if argument == "--":
@@ -100,13 +123,13 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"unknown flag {flag}; {did_you_mean(flag, self._flags)}")
 
     def error(self, message: str) -> NoReturn:
-        """Prints the mistake and how to get help, and exits with status 2."""
+        """Print the mistake and how to get help, and exit with status 2."""
         print(f"error: {message}\nFor all options: {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
 
 def read_config(path_or_name: str, overrides: Sequence[str]) -> Config:
-    """Loads a config, applies the overrides and checks the result.
+    """Load a config, apply the overrides and check the result.
 
     Raises:
         UserError: a file, field or value is wrong.
@@ -117,7 +140,7 @@ def read_config(path_or_name: str, overrides: Sequence[str]) -> Config:
 def read_checkpoint_config(
     checkpoint: Path, path_or_name: str | None, overrides: Sequence[str]
 ) -> Config:
-    """As `read_config`; without a config, the one that lies beside the checkpoint.
+    """As `read_config`; where no config is given, the one stored beside the checkpoint.
 
     Raises:
         UserError: a file, field or value is wrong, or a config is needed and none is given.
@@ -125,7 +148,7 @@ def read_checkpoint_config(
     if path_or_name is not None:
         return read_config(path_or_name, overrides)
 
-    from maskformer_jax.checkpoints.any_format import find_config
+    from maskformer_jax.checkpoints.load import find_config
 
     return _override(find_config(checkpoint), overrides)
 
@@ -136,13 +159,12 @@ def _override(config: Config, overrides: Sequence[str]) -> Config:
     return config
 
 
-def _describe_fields() -> str:
-    lines = [
-        "fields of a config, their types and, where the config file does not set them, values:"
-    ]
-    for field in walk_fields(Config()):
-        value = field.value if field.value != "" else '""'
-        lines.append(
-            f"  {_OVERRIDE}{field.path}={value}".ljust(60) + f"  {describe_type(field.hint)}"
-        )
-    return "\n".join(lines)
+def _print_fields(argv: Sequence[str], overrides: Sequence[str]) -> None:
+    """List the fields of the named config, or else those of the default config."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    path_or_name = parser.parse_known_args(argv)[0].config
+    config = load_config(path_or_name) if path_or_name else Config()
+    print(f"fields of {path_or_name or 'the default config'}, their values and types:")
+    print(list_fields(apply_overrides(config, overrides)))
+    print("Comments and origins of values: python -m maskformer_jax show-config CONFIG")

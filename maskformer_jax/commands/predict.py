@@ -7,14 +7,14 @@ from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments, loads the checkpoint and segments the images.
+    """Parse the arguments, load the checkpoint and segment the images.
 
     Raises:
         UserError: the config, the checkpoint or an image is wrong.
     """
     parser = CommandParser(
         "predict",
-        "Segment images: writes an overlay picture, a label map and a JSON of segments for each.",
+        "Segment images: write an overlay picture, a label map and a JSON of segments for each.",
         config="optional",
     )
     parser.add_argument(
@@ -22,7 +22,7 @@ def run(argv: Sequence[str]) -> None:
         nargs="+",
         type=Path,
         metavar="IMAGE_OR_FOLDER",
-        help="images, and folders of images",
+        help="images, or folders of images",
     )
     parser.add_checkpoint()
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where to write")

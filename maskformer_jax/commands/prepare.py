@@ -1,4 +1,4 @@
-"""`prepare`: make a data set ready for training."""
+"""`prepare`: convert a data set to the files that training reads."""
 
 import sys
 from collections.abc import Sequence
@@ -6,15 +6,17 @@ from pathlib import Path
 
 from maskformer_jax.commands.parser import CommandParser, read_config
 
-_SUMMARY = """Make a data set ready for training.
+_SUMMARY = """Convert a data set to the files that training reads.
 
-  ade20k-150        label maps less 1 for other tools, in ADEChallengeData2016
-  ade20k-full-847   smaller images and 16-bit label maps, in ADE20K_2021_17_01
-  ade20k-panoptic   PNG and JSON files of segments, in ADEChallengeData2016
+  ade20k-150        label maps minus 1, for other tools; root: ADEChallengeData2016
+  ade20k-full-847   smaller images and 16-bit label maps; root: ADE20K_2021_17_01
+  ade20k-panoptic   segments as PNG and JSON files; root: ADEChallengeData2016
   coco-stuff-10k    label maps from the .mat files
-  cityscapes        label maps of train ids, PNG and JSON files of segments
-  shapes            draws the data set; it needs no download
-  tfds              ArrayRecord files of whatever data set --config reads (docs/datasets.md)
+  cityscapes        train ids, and segments as PNG and JSON files
+  shapes            draws the data set, no download needed
+  tfds              ArrayRecord files of the data set that --config reads
+
+docs/datasets.md lists where to download each data set.
 """
 _DATASETS = (
     *("ade20k-150", "ade20k-full-847", "ade20k-panoptic", "coco-stuff-10k", "cityscapes"),
@@ -23,10 +25,10 @@ _DATASETS = (
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments and makes the data set.
+    """Parse the arguments and convert the data set.
 
     Raises:
-        UserError: the folder is in use, a file is missing or damaged, or writing fails.
+        UserError: an output exists, a file is missing or damaged, or writing fails.
     """
     parser = CommandParser("prepare", _SUMMARY, config="optional")
     parser.add_argument("dataset", choices=_DATASETS, help="which data set")
@@ -35,16 +37,21 @@ def run(argv: Sequence[str]) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="the folder of the data set; for shapes and tfds the folder to make",
+        help="the folder of the data set; for shapes and tfds the folder to create",
     )
-    shapes = "only for shapes, default: "
-    parser.add_argument("--num-train", type=int, default=1000, metavar="N", help=f"{shapes}1000")
-    parser.add_argument("--num-val", type=int, default=200, metavar="N", help=f"{shapes}200")
+    for split, default in (("train", 1000), ("val", 200)):
+        parser.add_argument(
+            f"--num-{split}",
+            type=int,
+            default=default,
+            metavar="N",
+            help=f"shapes: number of images in the split {split} (default: {default})",
+        )
     arguments, overrides = parser.read(argv)
     root: Path = arguments.root
     if arguments.dataset == "tfds":
         if arguments.config is None:
-            parser.error("prepare tfds needs --config=CONFIG, which says what to read")
+            parser.error("prepare tfds needs --config=CONFIG, the data set to read")
         _prepare_tfds(root, arguments.config, overrides)
     elif arguments.dataset == "shapes":
         _hide_progress_in_logs()
@@ -84,5 +91,5 @@ def _prepare_tfds(root: Path, config_path: str, overrides: Sequence[str]) -> Non
 def _hide_progress_in_logs() -> None:
     import tensorflow_datasets as tfds
 
-    if not sys.stderr.isatty():  # a log is no place for progress bars
+    if not sys.stderr.isatty():  # progress bars would clutter a log
         tfds.disable_progress_bar()

@@ -1,21 +1,21 @@
-"""`train`: train a model, or go on where the last checkpoint of the workdir stands."""
+"""`train`: train a model, or resume from the last checkpoint of the workdir."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from maskformer_jax.commands.parser import CommandParser, read_config
+from maskformer_jax.commands.required_files import require_backbone_file, require_data
 
 
 def run(argv: Sequence[str]) -> None:
-    """Reads the arguments and trains.
+    """Parse the arguments and train.
 
     Raises:
-        UserError: the config, the data or a checkpoint is wrong.
+        UserError: the config, the data or a checkpoint is wrong or missing.
     """
     parser = CommandParser(
         "train",
-        "Train a model. Started again with the same workdir, it goes on where the last "
-        "checkpoint stands.",
+        "Train a model. Started again with the same workdir, it resumes from the last checkpoint.",
         config="required",
     )
     parser.add_argument(
@@ -23,15 +23,21 @@ def run(argv: Sequence[str]) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="for config.json, checkpoints/, metrics.jsonl and TensorBoard events",
+        help="where config.json, checkpoints/, metrics.jsonl and TensorBoard events are written",
     )
     parser.add_argument(
         "--report-cost",
         action="store_true",
-        help="first compile the step and print the memory and operations it will take",
+        help="compile the train step first and print its memory and operations",
     )
     arguments, overrides = parser.read(argv)
     config = read_config(arguments.config, overrides)
+    require_data(config)
+
+    from maskformer_jax.checkpoints.own import is_checkpoint
+
+    if not is_checkpoint(arguments.workdir):  # else the backbone comes from the checkpoint
+        require_backbone_file(config)
 
     from maskformer_jax.training.loop import train
 

@@ -2,13 +2,14 @@
 
 import ast
 import difflib
-from collections.abc import Iterable, Iterator
-from dataclasses import is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from functools import cache
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from maskformer_jax.config.kinds import section_kinds
 from maskformer_jax.errors import UserError
 
 
@@ -29,34 +30,29 @@ def walk_fields(section: Any, prefix: str = "") -> Iterator[Field]:
     for name, hint in section_hints(type(section)).items():
         path = prefix + name
         value = getattr(section, name)
-        wanted = section_types(hint)
-        if not wanted:
+        kinds = tuple(section_kinds(hint).values())
+        if not kinds:
             yield Field(path, hint, value)
-        elif isinstance(value, wanted):
+        elif type(value) in kinds:
             yield from walk_fields(value, path + ".")
         else:
+            names = " or ".join(kind.__name__ for kind in kinds)
             raise UserError(
-                f"config.{path} is a section, of type {describe_type(hint)}, not "
-                f"{value!r}; set its fields, such as config.{path}.{first_field(wanted[0])}"
+                f"config.{path} is {value!r}, but must be a section of type {names}; set its "
+                f"fields, such as config.{path}.{first_field(kinds[0])}"
             )
 
 
 def section_hints(section_type: type) -> dict[str, Any]:
     """The resolved types of a section's fields, by name."""
-    return get_type_hints(section_type)
-
-
-def section_types(hint: Any) -> tuple[type, ...]:
-    """The dataclasses that a field may hold; empty for a leaf."""
-    options = (hint,) if is_dataclass(hint) else get_args(hint)
-    if options and all(is_dataclass(option) for option in options):
-        return tuple(options)
-    return ()
+    hints = get_type_hints(section_type)
+    return {field.name: hints[field.name] for field in fields(section_type)}
 
 
 def first_field(section_type: type) -> str:
-    """A field of a section to give as an example: the first that is not its `type`."""
-    return next(name for name in section_hints(section_type) if name != "type")
+    """A field of a section to give as an example: the first single value but its `type`."""
+    hints = section_hints(section_type).items()
+    return next(name for name, hint in hints if name != "type" and not section_kinds(hint))
 
 
 def check_value(value: Any, hint: Any, *, path: str) -> Any:
@@ -106,6 +102,17 @@ def describe_type(hint: Any) -> str:
     return "none" if hint is type(None) else hint.__name__
 
 
+def choose_kind(kinds: Mapping[str, type], name: Any, *, path: str) -> type:
+    """The kind of section called `name`.
+
+    Raises:
+        UserError: there is no such kind; names all of them.
+    """
+    if not isinstance(name, str) or name not in kinds:
+        raise UserError(f"config.{path}.type is {name!r}, but must be one of {', '.join(kinds)}")
+    return kinds[name]
+
+
 def did_you_mean(name: str, choices: Iterable[str], *, prefix: str = "") -> str:
     """The end of a message about an unknown name: the nearest choice, or all of them."""
     known = list(choices)
@@ -147,4 +154,4 @@ def _as_tuples(value: Any) -> Any:
 
 
 def _wrong_type(path: str, value: Any, hint: Any) -> str:
-    return f"config.{path} must be {describe_type(hint)}, not {value!r}"
+    return f"config.{path} is {value!r}, but must be {describe_type(hint)}"

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from maskformer_jax.config import Config
 from maskformer_jax.config.check import check_config
 from maskformer_jax.config.fields import (
     check_json_value,
+    choose_kind,
     did_you_mean,
     section_hints,
-    section_types,
 )
+from maskformer_jax.config.kinds import section_kinds
 from maskformer_jax.errors import UserError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -39,7 +41,7 @@ def load_config(path_or_name: str | Path) -> Config:
         UserError: there is no such config, its file has an error (the message names file and
             line), or a value is wrong.
     """
-    file = _find_file(path_or_name)
+    file = find_config_file(path_or_name)
     if file.suffix == ".json":
         config = read_json(file)
     else:
@@ -50,6 +52,26 @@ def load_config(path_or_name: str | Path) -> Config:
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     return config
+
+
+def find_config_file(path_or_name: str | Path) -> Path:
+    """The file of a config that is given as a path or by its name.
+
+    Raises:
+        UserError: there is no such file or name, or the file is of another kind.
+    """
+    path = Path(path_or_name)
+    if path.is_file():
+        if path.suffix in (".py", ".json"):
+            return path
+        raise UserError(f"{path} is no config: it should be a .py file or the config.json of a run")
+    name = str(path_or_name).removesuffix(".py")
+    named = configs_folder() / f"{name}.py"
+    if named.is_file():
+        return named
+    names = list_config_names()
+    advice = did_you_mean(name.removeprefix("configs/"), names)
+    raise UserError(f"there is no config {str(path_or_name)!r}: no such file or name; {advice}")
 
 
 def configs_folder() -> Path:
@@ -99,21 +121,6 @@ def read_json(file: Path) -> Config:
         raise UserError(f"{file}: {error}") from None
 
 
-def _find_file(path_or_name: str | Path) -> Path:
-    path = Path(path_or_name)
-    if path.is_file():
-        if path.suffix in (".py", ".json"):
-            return path
-        raise UserError(f"{path} is no config: it should be a .py file or the config.json of a run")
-    name = str(path_or_name).removesuffix(".py")
-    named = configs_folder() / f"{name}.py"
-    if named.is_file():
-        return named
-    names = list_config_names()
-    advice = did_you_mean(name.removeprefix("configs/"), names)
-    raise UserError(f"there is no config {str(path_or_name)!r}: no such file or name; {advice}")
-
-
 def _run_recipe(file: Path) -> Config:
     spec = importlib.util.spec_from_file_location("_maskformer_jax_recipe", file)
     assert spec is not None
@@ -156,29 +163,26 @@ def _explain(error: Exception, file: Path) -> str:
 def _from_values(section_type: type, values: Any, prefix: str) -> Any:
     where = f"config.{prefix}"[:-1] if prefix else "the config"
     if not isinstance(values, dict):
-        raise UserError(f"{where} must be a JSON object, not {values!r}")
+        raise UserError(f"{where} is {values!r}, but must be a JSON object")
     hints = section_hints(section_type)
+    retired = getattr(section_type, "retired_fields", ())
     fields = {}
     for name, value in values.items():
         path = prefix + name
+        if name in retired:
+            continue
         if name not in hints:
             raise UserError(f"there is no field config.{path}; {did_you_mean(name, hints)}")
-        options = section_types(hints[name])
-        if options:
-            option = _choose(options, value, path=path)
-            fields[name] = _from_values(option, value, path + ".")
+        kinds = section_kinds(hints[name])
+        if kinds:
+            kind = _find_kind(kinds, value, path=path)
+            fields[name] = _from_values(kind, value, path + ".")
         else:
             fields[name] = check_json_value(value, hints[name], path=path)
     return section_type(**fields)
 
 
-def _choose(options: tuple[type, ...], values: Any, *, path: str) -> type:
-    """Which of several kinds of a section the values are of, by their field `type`."""
-    kinds = {getattr(option(), "type", None): option for option in options}
-    kind = values.get("type") if isinstance(values, dict) else None
-    if len(options) == 1 or kind is None:
-        return options[0]
-    if not isinstance(kind, str) or kind not in kinds:
-        names = ", ".join(str(name) for name in kinds)
-        raise UserError(f"config.{path}.type must be one of {names}, not {kind!r}")
-    return kinds[kind]
+def _find_kind(kinds: Mapping[str, type], values: Any, *, path: str) -> type:
+    """Which kind of section the values are of, by their `type`; without one, the first kind."""
+    name = values.get("type") if isinstance(values, dict) else None
+    return next(iter(kinds.values())) if name is None else choose_kind(kinds, name, path=path)

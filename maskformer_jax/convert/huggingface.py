@@ -5,145 +5,51 @@ transformers 5 calls a few of them otherwise, and those are read too.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskformer_jax.convert.official import class_weights
+from maskformer_jax.config import ModelConfig
+from maskformer_jax.convert.official import COUNTERS, EMPTY_WEIGHT, class_weights, select_below
 from maskformer_jax.convert.readers import Tensors, read_tensors
-from maskformer_jax.convert.rules import (
-    CONV,
-    HEADS_OUT,
-    VECTOR,
-    Rule,
-    add_prefix,
-    affine,
-    export_tensors,
-    import_tensors,
-    norm,
-    number,
-    packed_heads,
-)
-from maskformer_jax.convert.swin import swin_stages, window_indices
 from maskformer_jax.errors import UserError
+from maskformer_jax.parts.backbones.base import backbone_weights
+from maskformer_jax.parts.pixel_decoders.base import pixel_decoder_weights
+from maskformer_jax.parts.transformer_decoders.base import transformer_decoder_weights
+from maskformer_jax.tensor_rules.rules import Rule, add_prefix
+from maskformer_jax.tensor_rules.transfer import export_tensors, import_tensors
 
 ENCODER = "model.pixel_level_module.encoder."
 DECODER = "model.pixel_level_module.decoder."
-TRANSFORMER = "model.transformer_module."
-FINAL_NORM = ENCODER + "model.layernorm."  # of Swin's classifier; no output depends on it
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX_FILES = tuple(f"{name}.index.json" for name in SINGLE_FILES)  # of several files
-RENAMES = (
-    (rf"^({TRANSFORMER}decoder\.layers\.\d+\.\w+_attn)\.o_proj\.", r"\1.out_proj."),
-    (rf"^({TRANSFORMER}decoder\.layers\.\d+)\.mlp\.fc", r"\1.fc"),
-)
-# Constants: of the loss, of batch norms in training, and what follows from the sizes.
-SKIPPED = (
-    r"criterion\.empty_weight",
-    r".*\.num_batches_tracked",
-    r".*\.relative_position_index",
-    FINAL_NORM + r"(weight|bias)",
-)
-
-RESNET_LAYERS = {f"conv{i + 1}": f"layer.{i}" for i in range(3)} | {"shortcut": "shortcut"}
 
 
-def resnet_stage_rules(stage: int) -> tuple[Rule, ...]:
-    """Make the rules of one of ResNet's stages 0..3, our "res2" .. "res5"."""
-    rules: list[Rule] = []
-    for ours, theirs in RESNET_LAYERS.items():
-        rules.append(Rule(f"{ours}/conv/kernel", f"{theirs}.convolution.weight", CONV))
-        rules.append(Rule(rf"{ours}/norm/(\w+)", rf"{theirs}.normalization.\1", VECTOR))
-    return number(
-        rules, ours=rf"res{stage + 2}_(\d+)/", theirs=rf"encoder.stages.{stage}.layers.\1."
-    )
+def huggingface_rules(model: ModelConfig) -> tuple[Rule, ...]:
+    """The table of a model: those of its parts.
 
-
-RESNET_RULES = (
-    Rule(r"stem/conv1/conv/kernel", r"embedder.embedder.convolution.weight", CONV),
-    Rule(r"stem/conv1/norm/(\w+)", r"embedder.embedder.normalization.\1", VECTOR),
-    *(rule for stage in range(4) for rule in resnet_stage_rules(stage)),
-)
-
-SWIN_BLOCK_RULES = (
-    *norm("norm1", "layernorm_before"),
-    *norm("norm2", "layernorm_after"),
-    Rule(r"attention/(relative_position_bias_table)", r"attention.self.\1", VECTOR),
-    *affine("attention/qkv", "attention.self.query attention.self.key attention.self.value"),
-    *affine("attention/proj", "attention.output.dense"),
-    *affine("linear1", "intermediate.dense"),
-    *affine("linear2", "output.dense"),
-)
-
-
-SWIN_RULES = (
-    *affine("patch_embed/proj", "model.embeddings.patch_embeddings.projection", CONV),
-    *norm("patch_embed/norm", "model.embeddings.norm"),
-    *swin_stages(
-        SWIN_BLOCK_RULES, layers="model.encoder.layers", output_norm="hidden_states_norms."
-    ),
-)
-
-
-def conv_norm_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
-    """Make the rules of a convolution with group norm, which theirs numbers 0 and 1."""
+    Raises:
+        UserError: Hugging Face lacks one of the parts.
+    """
+    backbone = backbone_weights(type(model.backbone)).HUGGINGFACE_RULES
+    pixel_decoder = pixel_decoder_weights(type(model.pixel_decoder)).HUGGINGFACE_RULES
+    decoder = transformer_decoder_weights(type(model.transformer_decoder)).HUGGINGFACE_RULES
+    for rules, section in ((pixel_decoder, "pixel_decoder"), (decoder, "transformer_decoder")):
+        if rules is None:
+            kind = getattr(model, section).type
+            raise UserError(
+                f"config.model.{section}.type is {kind!r}, which Hugging Face's MaskFormer lacks"
+            )
+    assert pixel_decoder is not None
+    assert decoder is not None
     return (
-        Rule(f"{ours}/conv/kernel", f"{theirs}.0.weight", CONV),
-        *norm(f"{ours}/norm", f"{theirs}.1"),
+        *add_prefix(backbone, ours="backbone/", theirs=ENCODER),
+        *add_prefix(pixel_decoder, ours="pixel_decoder/", theirs=DECODER),
+        *add_prefix(decoder, ours="transformer_decoder/", theirs=""),
     )
-
-
-# Theirs counts from the deepest map on, ours from the finest.
-PIXEL_DECODER_RULES = (
-    *conv_norm_rules("layer_4", "fpn.stem"),
-    *(
-        rule
-        for i in (1, 2, 3)
-        for rule in (
-            *conv_norm_rules(f"adapter_{i}", f"fpn.layers.{3 - i}.proj"),
-            *conv_norm_rules(f"layer_{i}", f"fpn.layers.{3 - i}.block"),
-        )
-    ),
-    *affine("mask_features", "mask_projection", CONV),
-)
-
-
-def attention_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
-    """Make the rules of one multi-head attention."""
-    kernel, bias = packed_heads(0, num_parts=1)
-    rules = list(affine("out", "out_proj", HEADS_OUT))
-    for role in ("query", "key", "value"):
-        rules.append(Rule(f"{role}/kernel", f"{role[0]}_proj.weight", kernel))
-        rules.append(Rule(f"{role}/bias", f"{role[0]}_proj.bias", bias))
-    return add_prefix(rules, ours=ours, theirs=theirs)
-
-
-TRANSFORMER_LAYER_RULES = (
-    *attention_rules("self_attention/", "self_attn."),
-    *attention_rules("cross_attention/", "encoder_attn."),
-    *affine(r"ffn/linear(\d)", r"fc\1"),
-    *norm("norm1", "self_attn_layer_norm"),
-    *norm("norm2", "encoder_attn_layer_norm"),
-    *norm("norm3", "final_layer_norm"),
-)
-
-TRANSFORMER_RULES = (
-    Rule("query_embed", "queries_embedder.weight", VECTOR),
-    *affine("input_proj", "input_projection", CONV),
-    *norm("norm", "decoder.layernorm"),
-    *number(TRANSFORMER_LAYER_RULES, ours=r"layer_(\d+)/", theirs=r"decoder.layers.\1."),
-)
-
-RULES = (
-    *add_prefix(RESNET_RULES, ours="backbone/", theirs=ENCODER),
-    *add_prefix(SWIN_RULES, ours="backbone/", theirs=ENCODER),
-    *add_prefix(PIXEL_DECODER_RULES, ours="pixel_decoder/", theirs=DECODER),
-    *add_prefix(TRANSFORMER_RULES, ours="transformer_decoder/", theirs=TRANSFORMER),
-    *affine("transformer_decoder/class_embed", "class_predictor"),
-    *affine(r"transformer_decoder/mask_embed/layer_(\d)", r"mask_embedder.\1.0"),
-)
 
 
 def read_folder(folder: Path) -> Tensors:
@@ -180,6 +86,7 @@ def _read_shards(folder: Path, index: Path) -> Tensors:
 def to_variables(
     tensors: Mapping[str, np.ndarray],
     template: Mapping[str, Any],
+    model: ModelConfig,
     *,
     source: str = "the checkpoint",
 ) -> dict[str, Any]:
@@ -187,27 +94,34 @@ def to_variables(
 
     Otherwise as `official.to_variables`.
     """
-    return import_tensors(tensors, template, RULES, renames=RENAMES, skipped=SKIPPED, source=source)
+    backbone = backbone_weights(type(model.backbone))
+    decoder = transformer_decoder_weights(type(model.transformer_decoder))
+    return import_tensors(
+        tensors,
+        template,
+        huggingface_rules(model),
+        renames=decoder.HUGGINGFACE_RENAMES,
+        skipped=(
+            re.escape(EMPTY_WEIGHT),
+            COUNTERS,
+            *(f"{re.escape(ENCODER)}({pattern})" for pattern in backbone.HUGGINGFACE_SKIPPED),
+        ),
+        source=source,
+    )
 
 
 def from_variables(
-    variables: Mapping[str, Any], *, no_object_weight: float
+    variables: Mapping[str, Any], model: ModelConfig, *, no_object_weight: float
 ) -> dict[str, np.ndarray]:
     """Turn the variables of our model into all tensors that transformers expects.
 
     Args:
         variables: {"params": ..., "constants": ...} of a model that `describe_model` accepts.
+        model: its config.
         no_object_weight: of the loss, the last entry of `criterion.empty_weight`.
     """
-    tensors = export_tensors(variables, RULES)
+    tensors = export_tensors(variables, huggingface_rules(model))
     constants = class_weights(tensors["class_predictor.bias"].size, no_object_weight)
-    constants |= window_indices(tensors)
-    for name in tensors:
-        if name.endswith("normalization.running_mean"):
-            place = name.removesuffix("running_mean")
-            constants[place + "num_batches_tracked"] = np.zeros((), np.int64)
-    last = tensors.get(ENCODER + "hidden_states_norms.3.weight")
-    if last is not None:
-        constants[FINAL_NORM + "weight"] = np.ones_like(last)
-        constants[FINAL_NORM + "bias"] = np.zeros_like(last)
-    return tensors | constants
+    backbone = backbone_weights(type(model.backbone))
+    of_backbone = backbone.huggingface_constants(select_below(ENCODER, tensors))
+    return tensors | constants | {ENCODER + name: x for name, x in of_backbone.items()}

@@ -9,43 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskformer_jax.config import (
-    Config,
-    ModelConfig,
-    PixelDecoderConfig,
-    ResNetConfig,
-    SwinConfig,
-    TransformerDecoderConfig,
-)
+from maskformer_jax.config import BackboneConfig, Config, ModelConfig
 from maskformer_jax.errors import UserError
+from maskformer_jax.parts.backbones.base import backbone_weights
+from maskformer_jax.parts.backbones.table import BACKBONES
+from maskformer_jax.parts.pixel_decoders.base import pixel_decoder_weights
+from maskformer_jax.parts.pixel_decoders.table import PIXEL_DECODERS
+from maskformer_jax.parts.transformer_decoders.base import transformer_decoder_weights
+from maskformer_jax.parts.transformer_decoders.table import TRANSFORMER_DECODERS
 
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 MODEL_TYPE = "maskformer"
-STAGES = ["stage1", "stage2", "stage3", "stage4"]
-BLOCKS: dict[tuple[str, tuple[int, ...]], Any] = {  # (kind of block, blocks of each stage): depth
-    ("basic", (2, 2, 2, 2)): 18,
-    ("basic", (3, 4, 6, 3)): 34,
-    ("bottleneck", (3, 4, 6, 3)): 50,
-    ("bottleneck", (3, 4, 23, 3)): 101,
-}
-# What our model does; a value that a file lacks is this one in transformers, too.
-SWIN_FIXED = {  # of any out_features, transformers' MaskFormer uses all four
-    "num_channels": 3,
-    "patch_size": 4,
-    "mlp_ratio": 4.0,
-    "qkv_bias": True,
-    "hidden_act": "gelu",
-    "layer_norm_eps": 1e-5,
-    "use_absolute_embeddings": False,
-}
-RESNET_FIXED = {
-    "num_channels": 3,
-    "hidden_act": "relu",
-    "downsample_in_first_stage": False,
-    "out_features": STAGES,
-}
-DECODER_FIXED = {"model_type": "detr", "activation_function": "relu"}
 
 
 def is_huggingface_folder(path: Path) -> bool:
@@ -114,23 +89,15 @@ def describe_model(config: Config, label_names: Sequence[str]) -> dict[str, Any]
         raise UserError(
             "\n  ".join(["Hugging Face's MaskFormer has no part for these fields:", *problems])
         )
-    decoder = model.transformer_decoder
+    backbone = backbone_weights(type(model.backbone))
+    pixel_decoder = pixel_decoder_weights(type(model.pixel_decoder))
+    decoder = transformer_decoder_weights(type(model.transformer_decoder))
     return {
         "architectures": ["MaskFormerForInstanceSegmentation"],
         "model_type": MODEL_TYPE,
-        "backbone_config": _describe_backbone(model.backbone),
-        "decoder_config": {
-            **DECODER_FIXED,
-            "d_model": decoder.hidden_dim,
-            "num_queries": decoder.num_queries,
-            "decoder_layers": decoder.num_layers,
-            "decoder_attention_heads": decoder.num_heads,
-            "decoder_ffn_dim": decoder.ffn_dim,
-            "dropout": decoder.dropout,
-            "attention_dropout": decoder.dropout,
-        },
-        "fpn_feature_size": model.pixel_decoder.conv_dim,
-        "mask_feature_size": model.pixel_decoder.mask_dim,
+        "backbone_config": backbone.describe_huggingface(model.backbone),
+        "decoder_config": decoder.describe_huggingface(model.transformer_decoder),
+        **pixel_decoder.describe_huggingface(model.pixel_decoder),
         # With True, transformers 5 fails outside training; those who train there set it.
         "use_auxiliary_loss": False,
         "cross_entropy_weight": config.loss.class_weight,
@@ -171,60 +138,29 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 
 def _read_model(values: Mapping[str, Any], problems: list[str]) -> ModelConfig:
-    decoder = values.get("decoder_config") or {}
-    problems += _find_differences("decoder_config", decoder, DECODER_FIXED)
-    return ModelConfig(
-        backbone=_read_backbone(values.get("backbone_config") or {}, problems),
-        pixel_decoder=PixelDecoderConfig(
-            conv_dim=int(values.get("fpn_feature_size", 256)),
-            mask_dim=int(values.get("mask_feature_size", 256)),
-        ),
-        transformer_decoder=TransformerDecoderConfig(
-            num_queries=int(decoder.get("num_queries", 100)),
-            num_layers=int(decoder.get("decoder_layers", 6)),
-            hidden_dim=int(decoder.get("d_model", 256)),
-            num_heads=int(decoder.get("decoder_attention_heads", 8)),
-            ffn_dim=int(decoder.get("decoder_ffn_dim", 2048)),
-            dropout=float(decoder.get("dropout", 0.1)),
-        ),
+    # The one pixel decoder and the one decoder that Hugging Face's MaskFormer has.
+    pixel_decoder = pixel_decoder_weights(PIXEL_DECODERS["fpn"])
+    decoder = transformer_decoder_weights(TRANSFORMER_DECODERS["maskformer"])
+    backbone = _read_backbone(values.get("backbone_config") or {}, problems)
+    model = ModelConfig(
+        pixel_decoder=pixel_decoder.read_huggingface(values, problems),
+        transformer_decoder=decoder.read_huggingface(values.get("decoder_config") or {}, problems),
     )
+    if backbone is not None:
+        model.backbone = backbone
+    return model
 
 
-def _read_backbone(values: Mapping[str, Any], problems: list[str]) -> ResNetConfig | SwinConfig:
+def _read_backbone(values: Mapping[str, Any], problems: list[str]) -> BackboneConfig | None:
     kind = values.get("model_type")
-    if kind in ("swin", "maskformer-swin"):
-        problems += _find_differences("backbone_config", values, SWIN_FIXED)
-        return SwinConfig(
-            embed_dim=int(values.get("embed_dim", 96)),
-            depths=_four(values.get("depths", (2, 2, 6, 2))),
-            num_heads=_four(values.get("num_heads", (3, 6, 12, 24))),
-            window=int(values.get("window_size", 7)),
-            drop_path=float(values.get("drop_path_rate", 0.1)),
-        )
-    if kind != "resnet":
-        problems.append(f"backbone_config.model_type is {kind!r}, should be 'swin' or 'resnet'")
-        return ResNetConfig()
-    problems += _find_differences("backbone_config", values, RESNET_FIXED)
-    block = values.get("layer_type", "bottleneck")
-    blocks = _four(values.get("depths", (3, 4, 6, 3)))
-    sizes = _four(values.get("hidden_sizes", (256, 512, 1024, 2048)))
-    width = int(values.get("embedding_size", 64))
-    expected = tuple(width * 2**i * (4 if block == "bottleneck" else 1) for i in range(4))
-    if (block, blocks) not in BLOCKS:
-        known = ", ".join(f"{kind} {list(depths)}" for kind, depths in BLOCKS)
-        problems.append(
-            f"backbone_config.layer_type and depths are {block} {list(blocks)}, should be one of "
-            f"{known}"
-        )
-    if sizes != expected:
-        problems.append(
-            f"backbone_config.hidden_sizes is {list(sizes)}, should be {list(expected)}"
-        )
-    return ResNetConfig(
-        depth=BLOCKS.get((block, blocks), 50),
-        width=width,
-        stride_in_1x1=bool(values.get("downsample_in_bottleneck", False)),
-    )
+    types: list[str] = []
+    for weights in map(backbone_weights, BACKBONES.values()):
+        if kind in weights.HUGGINGFACE_TYPES:
+            return weights.read_huggingface(values, problems)
+        types += weights.HUGGINGFACE_TYPES
+    names = " or ".join(map(repr, types))
+    problems.append(f"backbone_config.model_type is {kind!r}, should be {names}")
+    return None
 
 
 def _read_preprocessor(values: Mapping[str, Any], config: Config) -> None:
@@ -242,74 +178,26 @@ def _read_preprocessor(values: Mapping[str, Any], config: Config) -> None:
     config.model.pixel_std = _scale(values.get("image_std", (0.229, 0.224, 0.225)), scale)
 
 
-def _describe_backbone(backbone: ResNetConfig | SwinConfig) -> dict[str, Any]:
-    if isinstance(backbone, SwinConfig):
-        return {
-            "model_type": "swin",
-            **SWIN_FIXED,
-            "out_features": STAGES,
-            "embed_dim": backbone.embed_dim,
-            "depths": list(backbone.depths),
-            "num_heads": list(backbone.num_heads),
-            "window_size": backbone.window,
-            "drop_path_rate": backbone.drop_path,
-        }
-    (block, blocks) = next(key for key, depth in BLOCKS.items() if depth == backbone.depth)
-    expansion = 4 if block == "bottleneck" else 1
-    return {
-        "model_type": "resnet",
-        **RESNET_FIXED,
-        "embedding_size": backbone.width,
-        "hidden_sizes": [backbone.width * 2**i * expansion for i in range(4)],
-        "depths": list(blocks),
-        "layer_type": block,
-        "downsample_in_bottleneck": backbone.stride_in_1x1,
-    }
-
-
 def _find_unknown_parts(model: ModelConfig) -> list[str]:
     """The fields of our model that say what theirs cannot do."""
-    expected: dict[str, tuple[Any, Any]] = {
-        "head": (model.head, "mask_classification"),
-        "pixel_decoder.type": (model.pixel_decoder.type, "fpn"),
-    }
-    backbone, decoder = model.backbone, model.transformer_decoder
-    for name, wanted in (("pre_norm", False), ("share_heads", True), ("self_attention", True)):
-        expected[f"transformer_decoder.{name}"] = (getattr(decoder, name), wanted)
-    if not decoder.num_layers:
-        expected["transformer_decoder.num_layers"] = (0, "1 or more")
-    if isinstance(backbone, ResNetConfig):
-        expected |= {
-            "backbone.stem": (backbone.stem, "basic"),
-            "backbone.norm": (backbone.norm, "frozen_batch_norm"),
-            "backbone.res5_dilations": (backbone.res5_dilations, (1, 1, 1)),
-        }
-        channels = backbone.width * 8 * (4 if backbone.depth >= 50 else 1)
-    else:
-        channels = backbone.embed_dim * 8
-    if channels == decoder.hidden_dim:
-        name = "transformer_decoder.enforce_input_proj"
-        expected[name] = (decoder.enforce_input_proj, False)
+    expected: dict[str, tuple[Any, Any]] = {"head": (model.head, "mask_classification")}
+    pixel_decoder = pixel_decoder_weights(type(model.pixel_decoder))
+    if pixel_decoder.HUGGINGFACE_RULES is None:
+        expected["pixel_decoder.type"] = (model.pixel_decoder.type, "fpn")
+    decoder = transformer_decoder_weights(type(model.transformer_decoder))
+    if decoder.HUGGINGFACE_RULES is None:
+        expected["transformer_decoder.type"] = (model.transformer_decoder.type, "maskformer")
+    channels = model.backbone.channels()
+    gaps = decoder.huggingface_gaps(model.transformer_decoder, in_channels=channels[max(channels)])
+    expected |= {f"transformer_decoder.{name}": pair for name, pair in gaps.items()}
+    backbone = backbone_weights(type(model.backbone))
+    gaps = backbone.huggingface_gaps(model.backbone)
+    expected |= {f"backbone.{name}": pair for name, pair in gaps.items()}
     return [
         f"config.model.{name} is {value!r}, should be {wanted!r}"
         for name, (value, wanted) in expected.items()
         if value != wanted
     ]
-
-
-def _find_differences(
-    section: str, values: Mapping[str, Any], fixed: Mapping[str, Any]
-) -> list[str]:
-    return [
-        f"{section}.{name} is {values[name]!r}, should be {wanted!r}"
-        for name, wanted in fixed.items()
-        if values.get(name) is not None and values[name] != wanted
-    ]
-
-
-def _four(values: Sequence[int]) -> tuple[int, int, int, int]:
-    first, second, third, fourth = (int(value) for value in values)
-    return first, second, third, fourth
 
 
 def _scale(values: Sequence[float], factor: float) -> tuple[float, float, float]:

@@ -4,117 +4,46 @@ Current names have a level `sem_seg_head.pixel_decoder.`; the released files are
 it. Batch norms keep their four tensors, so that nothing is lost on the way there and back.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from maskformer_jax.convert.rules import (
-    CONV,
-    HEADS_OUT,
-    VECTOR,
-    Rule,
-    add_prefix,
-    affine,
-    export_tensors,
-    import_tensors,
-    norm,
-    number,
-    packed_heads,
-)
-from maskformer_jax.convert.swin import swin_stages, window_indices
+from maskformer_jax.config import ModelConfig
+from maskformer_jax.parts.backbones.base import backbone_weights
+from maskformer_jax.parts.pixel_decoders.base import pixel_decoder_weights
+from maskformer_jax.parts.transformer_decoders.base import transformer_decoder_weights
+from maskformer_jax.tensor_rules.rules import CONV, Rule, add_prefix, affine
+from maskformer_jax.tensor_rules.transfer import export_tensors, import_tensors
 
+BACKBONE = "backbone."
 HEAD = "sem_seg_head."
 PIXEL_DECODER = "sem_seg_head.pixel_decoder."
 PREDICTOR = "sem_seg_head.predictor."
 EMPTY_WEIGHT = "criterion.empty_weight"  # a constant of the loss that the files carry along
-# num_batches_tracked: left by newer batch norms, frozen ones have no use for it.
-# relative_position_index: Swin's table of indices, which follows from the size of the windows.
-SKIPPED = (
-    r"criterion\.empty_weight",
-    r".*\.num_batches_tracked",
-    r"backbone\..*\.relative_position_index",
-)
-
-RESNET_RULES = (
-    Rule(r"stem/conv(\d)/conv/kernel", r"stem.conv\1.weight", CONV),
-    Rule(r"stem/conv(\d)/norm/(\w+)", r"stem.conv\1.norm.\2", VECTOR),
-    Rule(r"res(\d)_(\d+)/(conv\d|shortcut)/conv/kernel", r"res\1.\2.\3.weight", CONV),
-    Rule(r"res(\d)_(\d+)/(conv\d|shortcut)/norm/(\w+)", r"res\1.\2.\3.norm.\4", VECTOR),
-)
-
-SWIN_BLOCK_RULES = (
-    *norm(r"(norm\d)", r"\1"),
-    Rule(r"attention/(relative_position_bias_table)", r"attn.\1", VECTOR),
-    *affine(r"attention/(qkv|proj)", r"attn.\1"),
-    *affine(r"linear(\d)", r"mlp.fc\1"),
-)
-
-
-SWIN_RULES = (
-    *affine(r"patch_embed/proj", r"patch_embed.proj", CONV),
-    *norm(r"patch_embed/norm", r"patch_embed.norm"),
-    *swin_stages(SWIN_BLOCK_RULES, layers="layers", output_norm="norm"),
-)
-
-
-def attention_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
-    """Make the rules of one multi-head attention, whose q, k, v are packed in the files."""
-    rules = list(affine("out", "out_proj", HEADS_OUT))
-    for part, role in enumerate(("query", "key", "value")):
-        kernel, bias = packed_heads(part)
-        rules.append(Rule(f"{role}/kernel", "in_proj_weight", kernel))
-        rules.append(Rule(f"{role}/bias", "in_proj_bias", bias))
-    return add_prefix(rules, ours=ours, theirs=theirs)
-
-
-TRANSFORMER_LAYER_RULES = (
-    *attention_rules("self_attention/", "self_attn."),
-    *attention_rules("cross_attention/", "multihead_attn."),
-    *affine(r"ffn/(linear\d)", r"\1"),
-    *norm(r"(norm\d)", r"\1"),
-)
-
-PIXEL_DECODER_RULES = (
-    Rule(r"(adapter_\d|layer_\d)/conv/kernel", r"\1.weight", CONV),
-    *norm(r"(adapter_\d|layer_\d)/norm", r"\1.norm"),
-    *affine(r"mask_features", r"mask_features", CONV),
-    *affine(r"encoder/input_proj", r"input_proj", CONV),
-    *norm(r"encoder/norm", r"transformer.encoder.norm"),
-    *number(
-        TRANSFORMER_LAYER_RULES,
-        ours=r"encoder/layer_(\d+)/",
-        theirs=r"transformer.encoder.layers.\1.",
-    ),
-)
-
-TRANSFORMER_DECODER_RULES = (
-    Rule(r"query_embed", r"query_embed.weight", VECTOR),
-    *affine(r"input_proj", r"input_proj", CONV),
-    *norm(r"norm", r"transformer.decoder.norm"),
-    *affine(r"class_embed", r"class_embed"),
-    *affine(r"mask_embed/layer_(\d)", r"mask_embed.layers.\1"),
-    *number(
-        TRANSFORMER_LAYER_RULES,
-        ours=r"layer_(\d+)/",
-        theirs=r"transformer.decoder.layers.\1.",
-    ),
-)
-
-RULES = (
-    *add_prefix(RESNET_RULES, ours="backbone/", theirs="backbone."),
-    *add_prefix(SWIN_RULES, ours="backbone/", theirs="backbone."),
-    *add_prefix(PIXEL_DECODER_RULES, ours="pixel_decoder/", theirs=PIXEL_DECODER),
-    *add_prefix(TRANSFORMER_DECODER_RULES, ours="transformer_decoder/", theirs=PREDICTOR),
-    *affine("predictor", PREDICTOR.removesuffix("."), CONV),
-)
+COUNTERS = r".*\.num_batches_tracked"  # left by newer batch norms; frozen ones have no use for it
 # From the names of the released files to the current ones.
 RELEASED_RENAMES = ((r"^sem_seg_head\.(?!predictor\.)", PIXEL_DECODER),)
+
+
+def published_rules(model: ModelConfig) -> tuple[Rule, ...]:
+    """The table of a model: those of its parts, and the head of the per-pixel baseline."""
+    backbone = backbone_weights(type(model.backbone)).PUBLISHED_RULES
+    pixel_decoder = pixel_decoder_weights(type(model.pixel_decoder)).PUBLISHED_RULES
+    decoder = transformer_decoder_weights(type(model.transformer_decoder)).PUBLISHED_RULES
+    return (
+        *add_prefix(backbone, ours="backbone/", theirs=BACKBONE),
+        *add_prefix(pixel_decoder, ours="pixel_decoder/", theirs=PIXEL_DECODER),
+        *add_prefix(decoder, ours="transformer_decoder/", theirs=PREDICTOR),
+        *affine("predictor", PREDICTOR.removesuffix("."), CONV),
+    )
 
 
 def to_variables(
     tensors: Mapping[str, np.ndarray],
     template: Mapping[str, Any],
+    model: ModelConfig,
     *,
     source: str = "the checkpoint",
 ) -> dict[str, Any]:
@@ -124,6 +53,7 @@ def to_variables(
         tensors: from `readers.read_tensors`, in either naming.
         template: the shapes of the variables, for example
             `jax.eval_shape(model.init, key, images)`.
+        model: the config of the model.
         source: how error messages call the tensors, say the path of their file.
 
     Returns:
@@ -133,18 +63,24 @@ def to_variables(
         UserError: tensors are missing, unexpected or mis-shaped; names all of them.
     """
     is_current = any(name.startswith(PIXEL_DECODER) for name in tensors)
+    backbone_skipped = backbone_weights(type(model.backbone)).PUBLISHED_SKIPPED
     return import_tensors(
         tensors,
         template,
-        RULES,
+        published_rules(model),
         renames=() if is_current else RELEASED_RENAMES,
-        skipped=SKIPPED,
+        skipped=(
+            re.escape(EMPTY_WEIGHT),
+            COUNTERS,
+            *(rf"backbone\.({pattern})" for pattern in backbone_skipped),
+        ),
         source=source,
     )
 
 
 def from_variables(
     variables: Mapping[str, Any],
+    model: ModelConfig,
     *,
     naming: Literal["current", "released"] = "current",
     no_object_weight: float | None = None,
@@ -153,26 +89,19 @@ def from_variables(
 
     Args:
         variables: {"params": ..., "constants": ...}, or one of the two (gradients, say).
+        model: the config of the model.
         naming: "current" are the names inside the published model; "released" those of the
             released `.pkl` files, which the published loader renames.
         no_object_weight: where given, the constants that files for the published loader have are
             added: `criterion.empty_weight` with it as the last entry (if the model predicts
-            classes), and Swin's `relative_position_index`.
+            classes), and those of the backbone.
     """
-    tensors = export_tensors(variables, RULES)
+    tensors = export_tensors(variables, published_rules(model))
     if no_object_weight is not None:
-        tensors |= _make_constants(tensors, no_object_weight)
+        tensors |= _make_constants(tensors, model, no_object_weight)
     if naming == "released":
         tensors = {name.replace(PIXEL_DECODER, HEAD): x for name, x in tensors.items()}
     return tensors
-
-
-def _make_constants(
-    tensors: Mapping[str, np.ndarray], no_object_weight: float
-) -> dict[str, np.ndarray]:
-    class_bias = tensors.get(PREDICTOR + "class_embed.bias")
-    classes = {} if class_bias is None else class_weights(class_bias.size, no_object_weight)
-    return classes | window_indices(tensors)
 
 
 def class_weights(num_outputs: int, no_object_weight: float) -> dict[str, np.ndarray]:
@@ -180,3 +109,22 @@ def class_weights(num_outputs: int, no_object_weight: float) -> dict[str, np.nda
     weights = np.ones(num_outputs, np.float32)
     weights[-1] = no_object_weight
     return {EMPTY_WEIGHT: weights}
+
+
+def select_below(prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors whose names start with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _make_constants(
+    tensors: Mapping[str, np.ndarray], model: ModelConfig, no_object_weight: float
+) -> dict[str, np.ndarray]:
+    class_bias = tensors.get(PREDICTOR + "class_embed.bias")
+    constants = {} if class_bias is None else class_weights(class_bias.size, no_object_weight)
+    backbone = backbone_weights(type(model.backbone))
+    of_backbone = backbone.published_constants(select_below(BACKBONE, tensors))
+    return constants | {BACKBONE + name: tensor for name, tensor in of_backbone.items()}

@@ -1,1 +1,1 @@
-"""From predictions and targets to one number: match, compare, weigh, add up."""
+"""The training loss: match, compare classes, compare masks, weigh, add (paper section 3.2)."""

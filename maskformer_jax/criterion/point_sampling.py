@@ -1,7 +1,7 @@
-"""Losses on some points instead of all pixels (PointRend, arXiv 1912.08193).
+"""Points at which masks are compared instead of at all pixels (PointRend, arXiv 1912.08193).
 
-Mask2Former (arXiv 2112.01527, section 3.3) brought them to masks, in the matching too. Points are
-(y, x) in 0..1 from the top left corner of the padded image to the bottom right one.
+Mask2Former (arXiv 2112.01527, section 3.3) uses them for mask losses and in matching. Points are
+(y, x) in 0..1, from the top left corner of the padded image to its bottom right one.
 """
 
 import jax
@@ -9,21 +9,24 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-OVERSAMPLE = 3  # points drawn for each one kept
-IMPORTANCE = 0.75  # part of the points that are the least certain of those drawn
+from maskformer_jax.resize import bilinear_taps_at
+
+OVERSAMPLE_RATIO = 3  # candidates drawn for each point
+IMPORTANCE_RATIO = 0.75  # share of the points that are the least certain candidates
 
 
 def sample_bilinear(
     maps: Float[Array, "*n h w"], points: Float[Array, "*m p 2"]
 ) -> Float[Array, "*k p"]:
-    """The value of maps at points, as `resize_bilinear` would have it there.
+    """The values of maps at points, interpolated as in `resize_bilinear`.
 
-    The leading axes of both broadcast.
+    Leading axes of both broadcast.
     """
     height, width = maps.shape[-2:]
     flat = maps.reshape(*maps.shape[:-2], -1)
     (top, bottom, down), (left, right, along) = (
-        _neighbours(points[..., axis], length) for axis, length in ((0, height), (1, width))
+        bilinear_taps_at(points[..., axis] * length, length)
+        for axis, length in ((0, height), (1, width))
     )
 
     def at(rows: Array, columns: Array) -> Array:
@@ -34,25 +37,21 @@ def sample_bilinear(
     return upper * (1 - down) + lower * down
 
 
-def uncertain_points(
+def draw_uncertain_points(
     key: Array, mask_logits: Float[Array, "*n h w"], *, count: int
 ) -> Float[Array, "*n p 2"]:
-    """Draw points for each mask, three quarters of them where its logits are nearest to zero."""
+    """Draw points for each mask, three quarters of them where its logits are nearest to zero.
+
+    Those are the least certain of three times as many uniform candidates; the last quarter is
+    uniform.
+    """
     *leading, _, _ = mask_logits.shape
     mask_logits = jax.lax.stop_gradient(mask_logits)
     first, second = jax.random.split(key)
-    drawn = jax.random.uniform(first, (*leading, OVERSAMPLE * count, 2), mask_logits.dtype)
+    drawn = jax.random.uniform(first, (*leading, OVERSAMPLE_RATIO * count, 2), mask_logits.dtype)
     certainty = jnp.abs(sample_bilinear(mask_logits, drawn))
-    important = int(IMPORTANCE * count)
+    important = int(IMPORTANCE_RATIO * count)
     _, index = jax.lax.top_k(-certainty, important)
     least_certain = jnp.take_along_axis(drawn, index[..., None], axis=-2)
     others = jax.random.uniform(second, (*leading, count - important, 2), mask_logits.dtype)
     return jnp.concatenate([least_certain, others], axis=-2)
-
-
-def _neighbours(position: Array, length: int) -> tuple[Array, Array, Array]:
-    """The two pixels around each position and the weight of the second."""
-    source = jnp.maximum(position * length - 0.5, 0)
-    low = jnp.minimum(jnp.floor(source).astype(jnp.int32), length - 1)
-    high = jnp.minimum(low + 1, length - 1)
-    return low, high, source - low

@@ -1,102 +1,48 @@
-"""Finds everything that is wrong with a data set before it costs a training run."""
+"""Find all errors in a data set before they cost a training run."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
-from pycocotools import mask as coco_mask
-from tabulate import tabulate
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import Config, DataConfig
+from maskformer_jax.data.check_report import DatasetReport, SplitStatistics
 from maskformer_jax.data.example import Example, Source
 from maskformer_jax.data.folder import LAYOUTS, FolderSource, list_split
 from maskformer_jax.data.registry import load_dataset_info
-from maskformer_jax.data.samples import need, need_instances, need_panoptic
+from maskformer_jax.data.run_lengths import mask_area
+from maskformer_jax.data.samples import (
+    require_annotation,
+    require_instances,
+    require_panoptic,
+)
 from maskformer_jax.data.sources import open_source
 from maskformer_jax.errors import UserError
 from maskformer_jax.progress import Progress
+from maskformer_jax.types import Size
 
-_SEGMENTS = {"semantic": "classes", "instance": "instances"} | dict.fromkeys(
-    ("panoptic", "coco_panoptic"), "segments"
-)
-_MAX_SHOWN = 50  # problems and warnings, each, that the text lists
-
-
-@dataclass(slots=True)
-class SplitStatistics:
-    """What one split holds; counted over the examples that could be read."""
-
-    split: str
-    pixels: Int64[np.ndarray, " k_plus_1"]  # by label, void last
-    images: Int64[np.ndarray, " k_plus_1"]  # that show the label, void last
-    sizes: list[tuple[int, int]] = field(default_factory=list)  # (height, width) of each image
-    most_segments: int = 0  # in one image: classes, or segments or instances that are no crowd
-
-
-@dataclass(slots=True)
-class DatasetReport:
-    """What `check_dataset` found.
-
-    Problems stop a run or spoil it; warnings are worth a look.
-    """
-
-    info: DatasetInfo
-    splits: list[SplitStatistics] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def text(self) -> str:
-        """Tables and findings for people."""
-        parts = [f"data set {self.info.name}, {self.info.num_classes} classes"]
-        if self.splits:
-            parts += [self._size_table(), self._class_table()]
-        parts += [*_list_findings("warning", self.warnings)]
-        parts += [*_list_findings("problem", self.problems)]
-        parts.append(f"{len(self.problems)} problems, {len(self.warnings)} warnings")
-        return "\n\n".join(parts)
-
-    def _size_table(self) -> str:
-        rows: list[list[Any]] = []
-        for split in self.splits:
-            row: list[Any] = [split.split, len(split.sizes)]
-            if split.sizes:
-                heights, widths = np.array(split.sizes).T
-                row += [_range_text(heights), _range_text(widths), split.most_segments]
-            rows.append(row)
-        headers = ("split", "images", "height", "width", "most segments in an image")
-        return tabulate(rows, headers=headers, disable_numparse=True)
-
-    def _class_table(self) -> str:
-        names = [category.name for category in self.info.categories]
-        rows = []
-        for label, name in enumerate([*names, "void"]):
-            row: list[Any] = [label if label < len(names) else "-", name]
-            for split in self.splits:
-                share = 100 * split.pixels[label] / max(split.pixels.sum(), 1)
-                row += [int(split.images[label]), f"{share:.2f}"]
-            rows.append(row)
-        headers = ["label", "class"]
-        for split in self.splits:
-            headers += [f"{split.split} images", f"{split.split} % of pixels"]
-        align = ["right", "left", *["right"] * (2 * len(self.splits))]
-        return tabulate(rows, headers=headers, colalign=align, disable_numparse=True)
+_SEGMENT_KINDS = {
+    "semantic": "classes",
+    "panoptic": "segments",
+    "coco_panoptic": "segments",
+    "instance": "instances",
+}
 
 
 def check_dataset(config: Config) -> DatasetReport:
-    """Reads every image and label map of the training and the evaluation split.
+    """Read every image and annotation of the training and the evaluation split.
 
-    Finds what is missing, unreadable, of different sizes or outside the class range, annotations
-    that contradict themselves or are not of the kind that `data.mapper` needs, images with more
-    segments than `data.num_segments` or than the model has queries, images that are all void,
-    classes that never occur, and label maps without an image; all of it, not only the first.
+    Reports all of: missing, unreadable or wrongly sized files, labels outside the class range,
+    inconsistent annotations, annotations that `data.mapper` cannot use, images with more segments
+    than `data.num_segments` or than the model has queries, images that are all void, classes that
+    never occur, and label maps without an image.
 
     Raises:
-        UserError: there is no such data set, or `data.root` is not set.
+        UserError: there is no such data set.
     """
     data = config.data
     report = DatasetReport(load_dataset_info(data.dataset))
@@ -111,7 +57,7 @@ def check_dataset(config: Config) -> DatasetReport:
 
 
 def _open_leniently(data: DataConfig, split: str, report: DatasetReport) -> Source:
-    """Opens a split; unpaired files are reported and left out."""
+    """Open a split; unpaired files are reported and skipped."""
     if data.format not in LAYOUTS or not data.root:
         return open_source(data, split, report.info)
     listing = list_split(Path(data.root).expanduser(), split, LAYOUTS[data.format])
@@ -123,21 +69,21 @@ def _open_leniently(data: DataConfig, split: str, report: DatasetReport) -> Sour
 
 
 class _Finding(NamedTuple):
-    """About one example: an error, or its label counts and size."""
+    """What is known of one example: an error, or its pixel counts, size and segments."""
 
     image_id: str
     error: str | None = None
     pixels: Any = None  # int64 [K + 1], void last
-    size: tuple[int, int] = (0, 0)
+    size: Size = (0, 0)
     segments: int = 0
 
 
 def _walk(source: Source, split: str, config: Config, report: DatasetReport) -> SplitStatistics:
     data, decoder = config.data, config.model.transformer_decoder
     queries = decoder.num_queries if config.model.head == "mask_classification" else None
-    slots = report.info.num_classes + 1
-    crowded = surplus = 0
-    found = SplitStatistics(split, np.zeros(slots, np.int64), np.zeros(slots, np.int64))
+    num_values = report.info.num_classes + 1
+    above_slots = above_queries = 0  # images with too many segments
+    found = SplitStatistics(split, np.zeros(num_values, np.int64), np.zeros(num_values, np.int64))
     with Progress(len(source), description=f"check {split}", unit="image") as progress:
         for finding in _examine_all(source, data, report.info):
             progress.update()
@@ -150,17 +96,18 @@ def _walk(source: Source, split: str, config: Config, report: DatasetReport) -> 
             found.most_segments = max(found.most_segments, finding.segments)
             if not finding.segments and data.mapper != "instance":
                 report.warnings.append(f"{split} image '{finding.image_id}': all pixels are void")
-            crowded += finding.segments > data.num_segments
-            surplus += queries is not None and finding.segments > queries
-    if crowded and split == data.train_split:
+            above_slots += finding.segments > data.num_segments
+            above_queries += queries is not None and finding.segments > queries
+    kind = _SEGMENT_KINDS[data.mapper]
+    if above_slots and split == data.train_split:
         report.problems.append(
-            f"{split}: {crowded} images show more than data.num_segments = {data.num_segments} "
-            f"{_SEGMENTS[data.mapper]}; set it to {found.most_segments}"
+            f"config.data.num_segments is {data.num_segments}, but must be {found.most_segments}: "
+            f"{above_slots} images of {split} have more {kind}"
         )
-    if surplus and split == data.train_split:
+    if above_queries and split == data.train_split:
         report.warnings.append(
-            f"{split}: {surplus} images show more {_SEGMENTS[data.mapper]} than the model has "
-            f"queries ({queries}); those that are left over are not learned from"
+            f"{split}: {above_queries} images have more {kind} than the model has queries "
+            f"({queries}); unmatched {kind} do not contribute to the loss"
         )
     absent = [
         category.name
@@ -189,30 +136,18 @@ def _examine_all(source: Source, data: DataConfig, info: DatasetInfo) -> Iterato
 def _count(
     example: Example, data: DataConfig, info: DatasetInfo
 ) -> tuple[int, Int64[np.ndarray, " k_plus_1"]]:
-    """How many segments there are to learn from, and the pixels of each label, void last."""
+    """Return the number of training segments, and the pixels of each label, void last."""
     if data.mapper == "instance":
         pixels = np.zeros(info.num_classes + 1, np.int64)
-        counted = [x for x in need_instances(example, data, info) if not x.is_crowd]
-        for instance in counted:
-            pixels[instance.label] += int(coco_mask.area(instance.rle))
+        kept = [x for x in require_instances(example, data, info) if not x.is_crowd]
+        for instance in kept:
+            pixels[instance.label] += mask_area(instance.rle)
         pixels[-1] = max(example.image[..., 0].size - pixels.sum(), 0)
-        return len(counted), pixels
-    label_map = need(example.label_map, "label map", example, data)
-    # Void (-1) comes first in the counts and goes last.
+        return len(kept), pixels
+    label_map = require_annotation(example.label_map, "label map", example, data)
+    # Void (-1) is counted first; roll it to the end.
     pixels = np.roll(np.bincount(label_map.ravel() + 1, minlength=info.num_classes + 1), -1)
     if data.mapper == "semantic":
         return int(np.count_nonzero(pixels[:-1])), pixels
-    panoptic = need_panoptic(example, data)
+    panoptic = require_panoptic(example, data)
     return sum(not segment.is_crowd for segment in panoptic.segments), pixels
-
-
-def _list_findings(what: str, messages: list[str]) -> Iterator[str]:
-    if messages:
-        more = len(messages) - _MAX_SHOWN
-        rest = [f"... and {more} more"] if more > 0 else []
-        yield "\n".join([*(f"{what}: {message}" for message in messages[:_MAX_SHOWN]), *rest])
-
-
-def _range_text(values: np.ndarray) -> str:
-    low, middle, high = int(values.min()), int(np.median(values)), int(values.max())
-    return str(low) if low == high else f"{low} / {middle} / {high} (min / median / max)"

@@ -1,8 +1,8 @@
 """Photometric distortion as in SSD (Liu et al., arXiv 1512.02325, section 2.2).
 
-The arithmetic follows reference behaviour to the bit: brightness and contrast are a float32
-multiply-add, clipped to 0..255 and truncated; saturation and hue act on OpenCV's 8-bit HSV. Each is
-a function of one 8-bit value, so a table of 256 entries replaces arithmetic over the image.
+Bit for bit equal to the published code: brightness and contrast are a float32 multiply-add, clipped
+to 0..255 and truncated; saturation and hue act on OpenCV's 8-bit HSV. Each operation maps 8-bit
+values to 8-bit values, so a 256-entry table replaces the arithmetic on the image.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ _NUM_HUES = 180  # OpenCV halves degrees to fit 8 bits
 
 
 class ColorDistortion(NamedTuple):
-    """The strength of each operation; None leaves it out."""
+    """The strength of each operation; None skips it."""
 
     brightness: float | None = None  # added, -32..32
     contrast: float | None = None  # factor, 0.5..1.5
@@ -28,24 +28,24 @@ class ColorDistortion(NamedTuple):
 
 
 def draw_distortion(rng: np.random.Generator) -> ColorDistortion:
-    """Draws each operation with probability 1/2 and the order by another fair coin."""
+    """Draw each operation with probability 1/2, and one of the two orders."""
 
-    def chance() -> bool:
+    def coin() -> bool:
         return rng.random() < 0.5
 
     return ColorDistortion(
-        brightness=rng.uniform(-_MAX_BRIGHTNESS, _MAX_BRIGHTNESS) if chance() else None,
-        contrast=rng.uniform(*_MULTIPLIER_RANGE) if chance() else None,
-        saturation=rng.uniform(*_MULTIPLIER_RANGE) if chance() else None,
-        hue=int(rng.integers(-_MAX_HUE, _MAX_HUE, endpoint=True)) if chance() else None,
-        contrast_first=chance(),
+        brightness=rng.uniform(-_MAX_BRIGHTNESS, _MAX_BRIGHTNESS) if coin() else None,
+        contrast=rng.uniform(*_MULTIPLIER_RANGE) if coin() else None,
+        saturation=rng.uniform(*_MULTIPLIER_RANGE) if coin() else None,
+        hue=int(rng.integers(-_MAX_HUE, _MAX_HUE, endpoint=True)) if coin() else None,
+        contrast_first=coin(),
     )
 
 
 def distort_color(
     image: UInt8[np.ndarray, "h w 3"], distortion: ColorDistortion
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Applies a distortion to an RGB image; brightness always comes first."""
+    """Apply a distortion to an RGB image; brightness always comes first."""
     if distortion.brightness is not None:
         image = cv2.LUT(image, _affine_table(add=distortion.brightness))
     contrast = _affine_table(multiply=distortion.contrast)
@@ -71,8 +71,8 @@ def _distort_hsv(
 def _map_channel(
     image: UInt8[np.ndarray, "h w 3"], *, channel: int, table: UInt8[np.ndarray, "256"]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    # The two operations convert there and back one after the other, as the reference does: the
-    # 8-bit round trip loses information that a joint conversion would keep.
+    # Each operation converts to HSV and back, as in the published code: the 8-bit round trip loses
+    # information that a joint conversion would keep.
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hsv[..., channel] = cv2.LUT(hsv[..., channel], table)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)

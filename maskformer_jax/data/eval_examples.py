@@ -1,4 +1,4 @@
-"""Test images, decoded and resized ahead of the device."""
+"""Evaluation images, decoded and resized by threads ahead of the device."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -10,15 +10,16 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from maskformer_jax.config import Config, EvalConfig, Size
+from maskformer_jax.config import Config, EvalConfig
 from maskformer_jax.data.example import Instance, PanopticLabels, Source
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.sources import open_source
 from maskformer_jax.data.transforms import resize_image, shortest_edge_size
+from maskformer_jax.types import Size
 
 
 class EvalExample(NamedTuple):
-    """A test image as the network sees it, with what is known about it at the original size."""
+    """An evaluation image resized for the network, with its annotations at the original size."""
 
     image_id: str
     image: Any  # uint8 [h, w, 3], RGB, resized for the network
@@ -29,7 +30,7 @@ class EvalExample(NamedTuple):
 
 
 class EvalExamples:
-    """The test images of one process in a fixed order; iterate as often as needed."""
+    """The evaluation images of one process in a fixed order; may be iterated repeatedly."""
 
     def __init__(self, source: Source, indices: range, config: Config) -> None:
         self._source = source
@@ -43,17 +44,17 @@ class EvalExamples:
         threads = max(self._config.data.num_threads, 1)
         indices = iter(self._indices)
         with ThreadPoolExecutor(threads) as pool:
-            ahead: deque[Future[EvalExample]] = deque()
+            pending: deque[Future[EvalExample]] = deque()
             try:
                 for index in islice(indices, 2 * threads):
-                    ahead.append(pool.submit(self._read, index))
-                while ahead:
-                    example = ahead.popleft().result()
+                    pending.append(pool.submit(self._read, index))
+                while pending:
+                    example = pending.popleft().result()
                     for index in islice(indices, 1):
-                        ahead.append(pool.submit(self._read, index))
+                        pending.append(pool.submit(self._read, index))
                     yield example
             finally:
-                for future in ahead:
+                for future in pending:
                     future.cancel()
 
     def _read(self, index: int) -> EvalExample:
@@ -72,16 +73,16 @@ class EvalExamples:
 def eval_examples(
     config: Config, *, process_index: int = 0, process_count: int = 1
 ) -> EvalExamples:
-    """The examples of the evaluation split; over all processes each comes exactly once.
+    """Return this process's examples of the evaluation split.
 
-    Process p of n gets p, p + n, p + 2n, ..., so the shares can differ by one.
+    Process p of n gets examples p, p + n, p + 2n, ..., so shares differ by at most one.
 
     Raises:
         UserError: the data set is wrong; while iterating, an example is.
     """
     data = config.data
     source = open_source(data, data.eval_split, load_dataset_info(data.dataset))
-    # Examples are made side by side already; threads inside OpenCV would only compete.
+    # Examples are processed in parallel already; threads inside OpenCV would only compete.
     cv2.setNumThreads(0)
     return EvalExamples(source, range(process_index, len(source), process_count), config)
 
@@ -89,6 +90,6 @@ def eval_examples(
 def resize_for_eval(
     image: UInt8[np.ndarray, "h w 3"], config: EvalConfig
 ) -> UInt8[np.ndarray, "new_h new_w 3"]:
-    """Resizes an image for the network: shorter side `short_edge`, longer at most `max_size`."""
+    """Resize an image to a shorter side of `short_edge`, its longer side at most `max_size`."""
     size = shortest_edge_size(image.shape[:2], config.short_edge, config.max_size)
     return resize_image(image, size)

@@ -1,8 +1,11 @@
-"""One labelled image as every source gives it, and what a source is."""
+"""A labelled image as every source returns it, and the interface of a source."""
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from maskformer_jax.config import Size
+from maskformer_jax.data.run_lengths import RunLengths
+from maskformer_jax.types import Size
+
+VOID_ID = 0  # segment id of void pixels
 
 
 class PanopticSegment(NamedTuple):
@@ -10,12 +13,12 @@ class PanopticSegment(NamedTuple):
 
     segment_id: int  # its value in the id map, above 0
     label: int  # 0..K-1
-    is_crowd: bool  # a group that nobody counted: not trained on, not counted as missed
-    area: int  # pixels, as the annotation says
+    is_crowd: bool  # an uncounted group: neither trained on nor counted as missed
+    area: int  # pixels, as the annotation states it
 
 
 class PanopticLabels(NamedTuple):
-    """A panoptic annotation: who owns each pixel, and what the owners are."""
+    """A panoptic annotation: the segment of each pixel, and a description of each segment."""
 
     id_map: Any  # int32 [h, w], segment ids, 0 void
     segments: tuple[PanopticSegment, ...]  # in the order of the annotation
@@ -26,13 +29,13 @@ class Instance(NamedTuple):
 
     label: int  # 0..K-1
     is_crowd: bool
-    area: float  # pixels, as the annotation says
+    area: float  # pixels, as the annotation states it
     bbox: tuple[float, float, float, float]  # left, top, width, height in pixels
-    rle: dict[str, Any]  # the mask in COCO's run lengths: {"size": [h, w], "counts": bytes}
+    rle: RunLengths  # the mask
 
 
 class Example(NamedTuple):
-    """One image with what is known about it; a source fills one or more of the last three."""
+    """One image with its annotations; a source fills at least one of the last three fields."""
 
     image_id: str  # unique in its split: the data set's own id, or the file's path without suffix
     image: Any  # uint8 [h, w, 3], RGB
@@ -50,9 +53,9 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Example: ...
 
     def image_size(self, index: int) -> Size:
-        """(height, width) of an image, without decoding it."""
+        """Return the (height, width) of an image without decoding it."""
         ...
 
     def encoded_image(self, index: int) -> bytes:
-        """The file of an image, as it is stored."""
+        """Return the encoded image as stored (JPEG, PNG, ...)."""
         ...

@@ -1,40 +1,47 @@
-"""Images beside label maps, in one of several layouts of folders.
+"""Images with label maps, in one of several folder layouts.
 
-    folder      images/<split>/NAME.jpg and annotations/<split>/NAME.png: plain folders, CamVid,
+    folder      images/<split>/NAME.jpg and annotations/<split>/NAME.png: your own data, CamVid,
                 ADE20K (SceneParse150) as distributed
-    prepared    the same in images_detectron2 and annotations_detectron2, also 16-bit TIFF: what
-                `prepare` makes of ADE20K-Full and COCO-Stuff-10K
+    prepared    the same in images_detectron2 and annotations_detectron2, also 16-bit TIFF: written
+                by `prepare` for ADE20K-Full and COCO-Stuff-10K
     cityscapes  leftImg8bit/<split>/CITY/NAME_leftImg8bit.png and
                 gtFine/<split>/CITY/NAME_gtFine_labelTrainIds.png
     mapillary   <split>/images/NAME.jpg and <split>/labels/NAME.png
 
-Images may have any of the usual suffixes, and folders inside a split are searched too.
+Images may have any common suffix; subfolders of a split are searched too.
 """
 
 from pathlib import Path
 from typing import NamedTuple
 
 from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.config import Size
 from maskformer_jax.data.example import Example
-from maskformer_jax.data.images import decode_image, decode_label_map, read_bytes, read_image_size
+from maskformer_jax.data.images import (
+    check_same_size,
+    decode_image,
+    decode_label_map,
+    read_bytes,
+    read_image_size,
+)
 from maskformer_jax.data.labels import LabelTable
+from maskformer_jax.data.location import check_folder
 from maskformer_jax.errors import UserError
+from maskformer_jax.types import Size
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-_SHOWN = 5  # files that a message lists
+_MAX_LISTED = 5  # files in a message
 
 
 class Layout(NamedTuple):
-    """Where images and label maps lie; a pair has the same path below its folder but for the end.
+    """Where images and label maps are; the two files of a pair differ only in folder and ending.
 
     The folders are relative to the root and contain {split}.
     """
 
     images: str
     labels: str
-    image_ends: tuple[str, ...] = _IMAGE_SUFFIXES
-    label_ends: tuple[str, ...] = (".png",)
+    image_endings: tuple[str, ...] = _IMAGE_SUFFIXES
+    label_endings: tuple[str, ...] = (".png",)
 
 
 LAYOUTS = {
@@ -42,45 +49,49 @@ LAYOUTS = {
     "prepared": Layout(
         "images_detectron2/{split}",
         "annotations_detectron2/{split}",
-        label_ends=(".png", ".tif", ".tiff"),
+        label_endings=(".png", ".tif", ".tiff"),
     ),
     "cityscapes": Layout(
         "leftImg8bit/{split}",
         "gtFine/{split}",
-        image_ends=tuple(f"_leftImg8bit{suffix}" for suffix in _IMAGE_SUFFIXES),
-        label_ends=("_gtFine_labelTrainIds.png",),
+        image_endings=tuple(f"_leftImg8bit{suffix}" for suffix in _IMAGE_SUFFIXES),
+        label_endings=("_gtFine_labelTrainIds.png",),
     ),
     "mapillary": Layout("{split}/images", "{split}/labels"),
 }
 
 
 class Listing(NamedTuple):
-    """What lies in the folders of one split, each sorted by name."""
+    """The files of one split, sorted by name."""
 
     image_dir: Path
     label_dir: Path
-    image_ids: list[str]  # paths below the folders, without their ends
-    images: list[str]  # paths below `image_dir`, those that have a label map
+    image_ids: list[str]  # paths below the folders, without the ending
+    images: list[str]  # paths below `image_dir` of the images that have a label map
     labels: list[str]  # their label maps, below `label_dir`
     unlabelled: list[str]  # images without a label map
     unused: list[str]  # label maps without an image
 
 
 def list_split(root: Path, split: str, layout: Layout) -> Listing:
-    """Pairs images with label maps by name.
+    """Pair images with label maps by name.
+
+    Args:
+        root: the data set's folder, `config.data.root`.
+        split: such as "train".
+        layout: one of `LAYOUTS`.
 
     Raises:
-        UserError: a folder is missing, holds no image, or two files share a name.
+        UserError: a folder is missing or has no images, or two files share a name.
     """
     image_dir = root / layout.images.format(split=split)
     label_dir = root / layout.labels.format(split=split)
     for folder in (image_dir, label_dir):
-        if not folder.is_dir():
-            raise UserError(_describe_missing(folder, root, layout))
-    images = find_files(image_dir, layout.image_ends)
-    labels = find_files(label_dir, layout.label_ends)
+        check_folder(folder, root, layout=_describe_layout(root, layout))
+    images = find_files(image_dir, layout.image_endings)
+    labels = find_files(label_dir, layout.label_endings)
     if not images:
-        raise UserError(f"{image_dir}: no images ({', '.join(layout.image_ends)}); nothing to read")
+        raise UserError(f"{image_dir}: no images ({', '.join(layout.image_endings)})")
     image_ids = sorted(images.keys() & labels.keys())
     return Listing(
         image_dir,
@@ -93,20 +104,20 @@ def list_split(root: Path, split: str, layout: Layout) -> Listing:
     )
 
 
-def find_files(folder: Path, ends: tuple[str, ...]) -> dict[str, str]:
-    """The files below a folder whose names have one of the ends: path without it to path.
+def find_files(folder: Path, endings: tuple[str, ...]) -> dict[str, str]:
+    """Find the files below a folder with one of the endings: path without ending to path.
 
     Raises:
-        UserError: two files differ in their ends only.
+        UserError: two files differ only in their ending.
     """
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
-        # Names that begin with a dot are left by file managers and downloads, not data.
-        end = next((end for end in ends if path.name.lower().endswith(end.lower())), None)
-        if end is None or path.name.startswith("."):
+        ending = next((x for x in endings if path.name.lower().endswith(x.lower())), None)
+        # Hidden files come from file managers and unfinished downloads.
+        if ending is None or path.name.startswith("."):
             continue
         relative = path.relative_to(folder).as_posix()
-        name = relative[: -len(end)]
+        name = relative[: -len(ending)]
         if name in found:
             raise UserError(
                 f"{folder}: {found[name]} and {relative} have the same name; remove or rename one"
@@ -116,16 +127,16 @@ def find_files(folder: Path, ends: tuple[str, ...]) -> dict[str, str]:
 
 
 class FolderSource:
-    """The examples of one split, in the order of their names.
+    """The examples of one split, sorted by name.
 
     Args:
-        listing: what `list_split` found.
+        listing: the result of `list_split`.
         info: the data set.
-        lenient: whether images without a label map are left out, not refused.
+        lenient: whether to leave out images without a label map instead of refusing them.
 
     Raises:
-        UserError: an image has no label map, or none has one. On access: a file is damaged, sizes
-            differ, or a label is outside the class range.
+        UserError: an image has no label map. On access: a file is damaged, sizes differ, or a
+            label is outside the class range.
     """
 
     def __init__(self, listing: Listing, info: DatasetInfo, *, lenient: bool = False) -> None:
@@ -147,49 +158,27 @@ class FolderSource:
         return Example(image_id, image, self._table.translate(stored, name=str(label_path)))
 
     def image_size(self, index: int) -> Size:
-        """(height, width) of an image, without decoding it."""
+        """Return the (height, width) of an image without decoding it."""
         path = self._image_path(index)
         return read_image_size(path, name=str(path))
 
     def encoded_image(self, index: int) -> bytes:
-        """The file of an image."""
+        """Return the encoded image as stored."""
         return read_bytes(self._image_path(index))
 
     def _image_path(self, index: int) -> Path:
         return self._listing.image_dir / self._listing.images[index]
 
 
-def check_same_size(image_size: tuple[int, ...], label_size: tuple[int, ...], *, name: str) -> None:
-    """Raises a UserError unless both are the same (height, width)."""
-    if image_size == label_size:
-        return
-    (height, width), (label_height, label_width) = image_size, label_size
-    turned = (width, height) == (label_height, label_width)
-    hint = " (is the image rotated by its EXIF tag?)" if turned else ""
-    raise UserError(
-        f"{name}: the image is {height} x {width} (height x width), but its label map is "
-        f"{label_height} x {label_width}; they must be the same size{hint}"
-    )
-
-
-def describe_missing_folder(folder: Path, root: Path, layout: str) -> str:
-    """What to say where a folder is not there: what is, and what should be."""
-    if not root.is_dir():
-        return f"data.root: there is no folder {root}"
-    siblings = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
-    there = f"; {folder.parent} has {', '.join(siblings)}" if siblings else ""
-    return f"there is no folder {folder}{there}. The layout is {layout}"
-
-
-def _describe_missing(folder: Path, root: Path, layout: Layout) -> str:
-    images = layout.images.format(split="<split>") + f"/*{layout.image_ends[0]}"
-    labels = layout.labels.format(split="<split>") + f"/*{layout.label_ends[0]}"
-    return describe_missing_folder(folder, root, f"{root}/{images} and {root}/{labels}")
+def _describe_layout(root: Path, layout: Layout) -> str:
+    images = layout.images.format(split="<split>") + f"/*{layout.image_endings[0]}"
+    labels = layout.labels.format(split="<split>") + f"/*{layout.label_endings[0]}"
+    return f"{root}/{images} and {root}/{labels}"
 
 
 def _describe_unlabelled(listing: Listing) -> str:
     missing = listing.unlabelled
-    shown = ", ".join(missing[:_SHOWN])
-    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    names = ", ".join(missing[:_MAX_LISTED])
+    more = f" and {len(missing) - _MAX_LISTED} more" if len(missing) > _MAX_LISTED else ""
     total = len(missing) + len(listing.images)
-    return f"{listing.label_dir}: {len(missing)} of {total} images have no label map: {shown}{more}"
+    return f"{listing.label_dir}: {len(missing)} of {total} images have no label map: {names}{more}"

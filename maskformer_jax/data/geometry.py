@@ -1,25 +1,27 @@
-"""What the COCO recipe does to the shape of an image, decided before any image is read.
+"""Geometric augmentation of the COCO recipe, drawn before any image is read.
 
-Flip; for a part of the images a resize and a crop of random size; a resize: the order of the
-published COCO panoptic mapper (after DETR, arXiv 2005.12872, appendix A.4). All of it follows from
-sizes and random numbers alone, so that batches can be made of images of like shape and every
-process knows the shape of a batch of which it reads a part.
+A flip, a resize and a crop of random size for some of the images, and a resize, in the order of the
+published COCO panoptic mapper (after DETR, arXiv 2005.12872, appendix A.4). Everything follows from
+image sizes and random numbers, so images can be batched by shape, and every process knows the shape
+of a batch of which it reads only a part.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from maskformer_jax.config import AugmentConfig, Size
+from maskformer_jax.config import AugmentConfig
 from maskformer_jax.data.color import distort_color, draw_distortion
 from maskformer_jax.data.transforms import resize_id_map, resize_image, shortest_edge_sizes
+from maskformer_jax.types import Size
 
 _MAX_COLOR_SEED = 2**63
 
 
 class Crop(NamedTuple):
-    """A part of the image resized to `resized`."""
+    """A window of the image after a resize to `resized`."""
 
     resized: Size
     rows: slice
@@ -27,16 +29,16 @@ class Crop(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """What happens to one image, in this order."""
+    """The geometric operations on one image, in this order."""
 
     flip: bool
     crop: Crop | None
-    size: Size  # in the end
-    color_seed: int  # of the colour distortion, where the recipe has one
+    size: Size  # of the result
+    color_seed: int  # of the colour distortion, if the recipe has one
 
 
 class Geometries(NamedTuple):
-    """The same for n images, as arrays."""
+    """The geometric operations on n images, as arrays."""
 
     flip: Any  # bool [n]
     is_cropped: Any  # bool [n]
@@ -47,7 +49,7 @@ class Geometries(NamedTuple):
     color_seed: Any  # int64 [n]
 
     def take(self, index: int) -> Geometry:
-        """One image's."""
+        """Return the operations on one image."""
         crop = None
         if self.is_cropped[index]:
             top, left = self.crop_start[index].tolist()
@@ -61,7 +63,7 @@ class Geometries(NamedTuple):
 def draw_geometries(
     sizes: Int[np.ndarray, "n 2"], config: AugmentConfig, rng: np.random.Generator
 ) -> Geometries:
-    """Decides for n images; `sizes` are their (height, width)."""
+    """Draw the operations on n images; `sizes` are their (height, width)."""
     n = len(sizes)
     flip = rng.random(n) < (0.5 if config.flip else 0.0)
     edges = config.pre_crop_short_edges
@@ -69,15 +71,15 @@ def draw_geometries(
     resized = sizes
     if edges:
         resized = shortest_edge_sizes(sizes, rng.choice(edges, n), np.inf)
-    least, largest = config.crop_size, config.crop_size
+    smallest, largest = config.crop_size, config.crop_size
     if config.crop_kind == "absolute_range":
-        least, largest = (config.crop_size[0],) * 2, (config.crop_size[1],) * 2
+        smallest, largest = (config.crop_size[0],) * 2, (config.crop_size[1],) * 2
     crop_size = rng.integers(
-        np.minimum(resized, least), np.minimum(resized, largest), endpoint=True
+        np.minimum(resized, smallest), np.minimum(resized, largest), endpoint=True
     )
     crop_start = rng.integers(0, resized - crop_size, endpoint=True)
-    before = np.where(is_cropped[:, None], crop_size, sizes)
-    size = shortest_edge_sizes(before, rng.choice(config.short_edges, n), float(config.max_size))
+    unscaled = np.where(is_cropped[:, None], crop_size, sizes)
+    size = shortest_edge_sizes(unscaled, rng.choice(config.short_edges, n), float(config.max_size))
     color_seed = rng.integers(_MAX_COLOR_SEED, size=n)
     return Geometries(flip, is_cropped, resized, crop_start, crop_size, size, color_seed)
 
@@ -85,13 +87,8 @@ def draw_geometries(
 def transform_image(
     image: UInt8[np.ndarray, "h w 3"], geometry: Geometry, *, color: bool
 ) -> UInt8[np.ndarray, "new_h new_w 3"]:
-    """Flips, crops and resizes an image, and distorts its colours where `color` says so."""
-    if geometry.flip:
-        image = image[:, ::-1]
-    if geometry.crop is not None:
-        image = resize_image(image, geometry.crop.resized)
-        image = image[geometry.crop.rows, geometry.crop.columns]
-    image = resize_image(image, geometry.size)
+    """Flip, crop and resize an image; with `color`, distort its colours."""
+    image = _transform(image, geometry, resize_image)
     if color:
         distortion = draw_distortion(np.random.default_rng(geometry.color_seed))
         image = distort_color(np.ascontiguousarray(image), distortion)
@@ -101,10 +98,16 @@ def transform_image(
 def transform_map(
     values: Shaped[np.ndarray, "h w"], geometry: Geometry
 ) -> Shaped[np.ndarray, "new_h new_w"]:
-    """The same for a map of ids (int32) or a mask (uint8), by nearest pixel at each resize."""
+    """Flip, crop and resize an id map (int32) or a mask (uint8), by nearest pixel."""
+    return _transform(values, geometry, resize_id_map)
+
+
+def _transform(
+    array: np.ndarray, geometry: Geometry, resize: Callable[[np.ndarray, Size], np.ndarray]
+) -> np.ndarray:
     if geometry.flip:
-        values = values[:, ::-1]
+        array = array[:, ::-1]
     if geometry.crop is not None:
-        values = resize_id_map(values, geometry.crop.resized)
-        values = values[geometry.crop.rows, geometry.crop.columns]
-    return resize_id_map(values, geometry.size)
+        array = resize(array, geometry.crop.resized)
+        array = array[geometry.crop.rows, geometry.crop.columns]
+    return resize(array, geometry.size)

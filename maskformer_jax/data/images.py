@@ -1,6 +1,6 @@
-"""Encoded files to arrays: photographs as 8-bit RGB, label maps with their stored values.
+"""Decoding of image files: photographs to 8-bit RGB, label maps to their stored values.
 
-Pillow decodes and resizes because the published models were trained and tested on its pixels.
+Pillow decodes and resizes because the published models were trained and evaluated with it.
 """
 
 import io
@@ -10,19 +10,19 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image, ImageOps
 
-from maskformer_jax.config import Size
 from maskformer_jax.errors import UserError
+from maskformer_jax.types import Size
 
 _EXIF_ORIENTATION = 0x0112
-_TURNED = (5, 6, 7, 8)  # orientations that swap height and width
+_TRANSPOSED = (5, 6, 7, 8)  # orientations that swap height and width
 _LABEL_MODES = ("L", "P", "1", "I", "I;16", "I;16B", "I;16L")
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file.
+    """Read a file.
 
     Raises:
-        UserError: it is missing or cannot be read.
+        UserError: the file is missing or cannot be read.
     """
     try:
         return path.read_bytes()
@@ -33,17 +33,17 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
-    """Decodes a photograph to RGB as it is meant to be seen: the EXIF orientation is applied.
+    """Decode a photograph to upright RGB, applying its EXIF orientation.
 
     Greyscale is repeated over the channels, CMYK and palettes are converted, alpha is dropped
-    (as in the published pipeline), and 16-bit values keep their high byte.
+    (as in the published pipeline), and of 16-bit values the high byte is kept.
 
     Args:
-        data: a JPEG, PNG or another format that Pillow knows.
-        name: what error messages call it, normally the path.
+        data: a JPEG, PNG or any other format that Pillow reads.
+        name: of the image in error messages, normally its path.
 
     Raises:
-        UserError: the data is truncated, damaged, or no image of integers.
+        UserError: the data is truncated or damaged, not an image, or has floating-point pixels.
     """
     image = _load(data, name=name, upright=True)
     if image.mode == "F":
@@ -56,24 +56,24 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def load_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Reads a photograph as upright RGB.
+    """Read a photograph as upright RGB.
 
     Raises:
-        UserError: it is missing or damaged.
+        UserError: the file is missing or damaged.
     """
     return decode_image(read_bytes(path), name=str(path))
 
 
 def read_image_size(source: Path | bytes, *, name: str) -> Size:
-    """(height, width) of a photograph as `decode_image` gives it, from the file's header alone.
+    """Return the (height, width) that `decode_image` would give, from the file's header alone.
 
     Raises:
-        UserError: it is missing, or no image.
+        UserError: the file is missing or not an image.
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _TURNED
-            return (image.width, image.height) if turned else (image.height, image.width)
+            transposed = image.getexif().get(_EXIF_ORIENTATION, 1) in _TRANSPOSED
+            return (image.width, image.height) if transposed else (image.height, image.width)
     except FileNotFoundError as error:
         raise UserError(f"there is no file {name}") from error
     except Exception as error:  # as in `_load`
@@ -81,19 +81,32 @@ def read_image_size(source: Path | bytes, *, name: str) -> Size:
 
 
 def decode_label_map(data: bytes, *, name: str) -> Integer[np.ndarray, "h w"]:
-    """Decodes a label map to its stored values; of a palette image these are the indices.
+    """Decode a label map to its stored values; for a palette image, to the palette indices.
 
     Raises:
-        UserError: the data is truncated or damaged, or is a picture with colour channels.
+        UserError: the data is truncated or damaged, or the image has colour channels.
     """
     image = _load(data, name=name, upright=False)
     if image.mode not in _LABEL_MODES:
         raise UserError(
-            f"{name}: a label map has one channel with the class of each pixel (8 or 16 bit, or a "
-            f"palette), but this is a {image.mode} picture"
+            f"{name}: the image mode is {image.mode}, but a label map must have one channel (8 or "
+            "16 bit, or a palette) with the class of each pixel"
         )
     values = np.array(image)
     return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def check_same_size(image_size: tuple[int, ...], label_size: tuple[int, ...], *, name: str) -> None:
+    """Raise a UserError unless an image and its annotation have the same (height, width)."""
+    if image_size == label_size:
+        return
+    (height, width), (label_height, label_width) = image_size, label_size
+    swapped = (width, height) == (label_height, label_width)
+    hint = " (is the image rotated by its EXIF tag?)" if swapped else ""
+    raise UserError(
+        f"{name}: the image is {height} x {width} (height x width), but its label map is "
+        f"{label_height} x {label_width}; they must be the same size{hint}"
+    )
 
 
 def _load(data: bytes, *, name: str, upright: bool) -> Image.Image:
@@ -102,7 +115,7 @@ def _load(data: bytes, *, name: str, upright: bool) -> Image.Image:
         image.load()
         if upright:
             image = ImageOps.exif_transpose(image)
-    # Damaged data makes the decoders raise almost anything: OSError, SyntaxError, ValueError,
+    # On damaged data decoders raise almost anything: OSError, SyntaxError, ValueError,
     # struct.error, DecompressionBombError, ...
     except Exception as error:
         raise _undecodable(name, error) from error
@@ -110,5 +123,5 @@ def _load(data: bytes, *, name: str, upright: bool) -> Image.Image:
 
 
 def _undecodable(name: str, error: Exception) -> UserError:
-    reason = "no known image format" if "cannot identify" in str(error) else str(error)
+    reason = "unknown image format" if "cannot identify" in str(error) else str(error)
     return UserError(f"{name}: cannot be decoded ({reason}); the file is damaged")

@@ -1,4 +1,4 @@
-"""Classes of which only the names are known, as in Hugging Face's `id2label`."""
+"""Data sets known only by their class names, as in Hugging Face's `id2label`."""
 
 import colorsys
 import json
@@ -8,39 +8,39 @@ from typing import Any
 
 from maskformer_jax.categories import Category, DatasetInfo
 
-GOLDEN_RATIO = 0.618034  # steps of hue that stay apart for any number of classes
-VOID = 255  # the usual value of void pixels
+_HUE_STEP = 0.618034  # the golden ratio's fraction keeps any number of hues apart
+_IGNORE_LABEL, _WIDE_IGNORE_LABEL = 255, 65535  # of 8-bit and of 16-bit label maps
 
 
-def make_info(name: str, label_names: Sequence[str]) -> DatasetInfo:
-    """Describe a data set by the names of its classes: all stuff, colours of our choice.
+def info_from_names(name: str, label_names: Sequence[str]) -> DatasetInfo:
+    """Describe a data set by its class names, all stuff, with colours of our choice.
 
-    Its label maps hold the labels 0..K-1, and 255 (or 65535, where K is larger) for void.
+    Its label maps hold the labels 0..K-1, and 255 for void (65535 for more than 255 classes).
     """
     categories = tuple(
         Category(name=label_name, color=_pick_color(label), category_id=label)
         for label, label_name in enumerate(label_names)
     )
-    ignore_label = VOID if len(categories) <= VOID else 65535
+    ignore_label = _IGNORE_LABEL if len(categories) <= _IGNORE_LABEL else _WIDE_IGNORE_LABEL
     return DatasetInfo(
         name=name, categories=categories, ignore_label=ignore_label, label_maps="label"
     )
 
 
 def parse_id2label(labels: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names in label order.
+    """Return the names in label order.
 
     Raises:
         ValueError: the labels are not numbered 0..K-1.
     """
     names = {str(label): str(name) for label, name in labels.items()}
     if not names or set(names) != {str(label) for label in range(len(names))}:
-        raise ValueError('"id2label" should name the labels 0..K-1')
+        raise ValueError('"id2label" must name the labels 0..K-1')
     return tuple(names[str(label)] for label in range(len(names)))
 
 
-def agree(label_names: Sequence[str], info: DatasetInfo) -> bool:
-    """Whether names are those of a data set, but for spelling and synonyms of a few."""
+def names_match(label_names: Sequence[str], info: DatasetInfo) -> bool:
+    """Tell whether at least 90 % of the names, up to spelling and synonyms, are a data set's."""
     if len(label_names) != info.num_classes:
         return False
     same = sum(
@@ -51,7 +51,7 @@ def agree(label_names: Sequence[str], info: DatasetInfo) -> bool:
 
 
 def to_json(info: DatasetInfo) -> str:
-    """The description of a data set as `load_dataset_info` reads it."""
+    """Write the description of a data set in the format that `load_dataset_info` reads."""
     categories = [
         {
             "name": category.name,
@@ -75,6 +75,6 @@ def _synonyms(name: str) -> set[str]:
 
 
 def _pick_color(label: int) -> tuple[int, int, int]:
-    rgb = colorsys.hsv_to_rgb(label * GOLDEN_RATIO % 1, 0.9 - 0.15 * (label % 3), 0.95)
+    rgb = colorsys.hsv_to_rgb(label * _HUE_STEP % 1, 0.9 - 0.15 * (label % 3), 0.95)
     red, green, blue = (round(255 * value) for value in rgb)
     return red, green, blue

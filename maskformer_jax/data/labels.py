@@ -1,38 +1,41 @@
-"""Stored label values to labels 0..K-1, with a message for values that mean nothing."""
+"""Stored values of label maps to labels 0..K-1 and back; unknown values are errors."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, Integer
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.errors import UserError
+from maskformer_jax.types import VOID
 
-_VOID = -1
 _UNKNOWN = -2
 _NUM_VALUES = 2**16  # label maps have 8 or 16 bits
 
 
 class LabelTable:
-    """Translates the values in a data set's label maps.
+    """Translates the values in a data set's label maps to labels.
 
-    A class's stored value becomes its place in the list of categories, `ignore_label` -1.
+    The stored value of a class becomes its index in the list of categories, `ignore_label` -1.
     """
 
     def __init__(self, info: DatasetInfo) -> None:
         self._info = info
-        self._table = np.full(_NUM_VALUES, _UNKNOWN, np.int32)
-        for label, value in enumerate(info.stored_values):
-            self._table[value] = label
+        self._table = lookup_table(
+            info.stored_values, size=_NUM_VALUES, default=_UNKNOWN, dtype=np.int32
+        )
         if info.ignore_label is not None:
-            self._table[info.ignore_label] = _VOID
+            self._table[info.ignore_label] = VOID
 
     def translate(
         self, stored: Integer[np.ndarray, "h w"], *, name: str
     ) -> Int32[np.ndarray, "h w"]:
-        """The label of every pixel, -1 where it is void.
+        """Return the label of every pixel, -1 where it is void.
 
         Raises:
             UserError: a value is neither a class of the data set nor its ignore label. The
-                message names the file, the value, one place, and what is allowed.
+                message names the file, the value, one position and the allowed values.
         """
         if stored.dtype.itemsize > 2 and (stored.min() < 0 or stored.max() >= _NUM_VALUES):
             raise UserError(f"{name}: label {stored.max()} is outside 0..{_NUM_VALUES - 1}")
@@ -53,8 +56,35 @@ class LabelTable:
         )
 
 
+def to_stored(label_map: Int32[np.ndarray, "h w"], info: DatasetInfo) -> Integer[np.ndarray, "h w"]:
+    """Invert `LabelTable.translate`: uint8 where all values fit, else uint16.
+
+    Where the data set has no ignore label, the map must have no void pixels.
+    """
+    void = [] if info.ignore_label is None else [info.ignore_label]
+    values = np.array([*info.stored_values, *void])
+    dtype = np.uint8 if values.max() <= 255 else np.uint16
+    return values.astype(dtype)[label_map]  # void (-1) indexes the last value
+
+
+def lookup_table(values: Sequence[int], *, size: int, default: int, dtype: Any) -> np.ndarray:
+    """Return an array of `size` entries that holds i at `values[i]`, and `default` elsewhere."""
+    table = np.full(size, default, dtype)
+    table[list(values)] = np.arange(len(values))
+    return table
+
+
+def category_id_table(info: DatasetInfo, *, dtype: Any) -> np.ndarray:
+    """Map category ids to labels, and all other values of `dtype` to the ignore label."""
+    if info.ignore_label is None:
+        raise ValueError(f"{info.name} has no ignore label")
+    ids = [category.category_id for category in info.categories]
+    size = int(np.iinfo(dtype).max) + 1
+    return lookup_table(ids, size=size, default=info.ignore_label, dtype=dtype)
+
+
 def describe_allowed(info: DatasetInfo) -> str:
-    """The values that label maps of this data set may hold, in words."""
+    """Describe the values that label maps of a data set may hold."""
     ids = sorted(info.stored_values)
     if ids == list(range(ids[0], ids[-1] + 1)):
         classes = f"{ids[0]}..{ids[-1]}"

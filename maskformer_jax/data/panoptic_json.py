@@ -1,20 +1,26 @@
-"""Panoptic data sets in COCO's form: a JSON file of segments and a folder of RGB PNGs.
+"""Panoptic data sets in COCO's format: a JSON file of segments and a folder of RGB PNGs.
 
-Where the files of a split lie is found out: as COCO, ADE20K, Cityscapes and Mapillary Vistas have
-them (see `_LAYOUTS`).
+The layouts of COCO, ADE20K, Cityscapes and Mapillary Vistas are tried in turn (`_LAYOUTS`).
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.config import Size
+from maskformer_jax.data.coco_json import (
+    check_listed_size,
+    image_name,
+    labels_by_category_id,
+    listed_size,
+    read_json,
+    wrong_format,
+)
 from maskformer_jax.data.example import Example, PanopticLabels, PanopticSegment
-from maskformer_jax.data.folder import check_same_size
-from maskformer_jax.data.images import decode_image, read_bytes
+from maskformer_jax.data.images import check_same_size, decode_image
+from maskformer_jax.data.location import check_root, missing_data, read_file
 from maskformer_jax.data.panoptic import check_segments, decode_ids, to_label_map
 from maskformer_jax.errors import UserError
+from maskformer_jax.types import Size
 
 
 class _Layout(NamedTuple):
@@ -23,13 +29,16 @@ class _Layout(NamedTuple):
     annotations: str
     maps: str
     images: str
-    may_hide: bool = False  # whether later segments can cover earlier ones altogether
+    allow_hidden: bool = False  # whether a segment may be covered completely by later ones
 
 
 _LAYOUTS = (
     _Layout("annotations/panoptic_{split}.json", "annotations/panoptic_{split}", "{split}"),
     _Layout(
-        "ade20k_panoptic_{short}.json", "ade20k_panoptic_{short}", "images/{split}", may_hide=True
+        "ade20k_panoptic_{short}.json",
+        "ade20k_panoptic_{short}",
+        "images/{split}",
+        allow_hidden=True,
     ),
     _Layout(
         "gtFine/cityscapes_panoptic_{split}.json",
@@ -55,14 +64,14 @@ class CocoPanopticSource:
     """The examples of one split, in the order of the JSON file's annotations.
 
     Args:
-        root: the data set's folder.
+        root: the data set's folder, `config.data.root`.
         split: such as "train2017".
         info: the data set; its category ids are those of the JSON file.
 
     Raises:
-        UserError: there is no such split, the JSON file is damaged, empty, or of another data
+        UserError: the split is missing, or the JSON file is damaged, empty or of another data
             set. On access: a file is missing or damaged, sizes differ, or the ids in the PNG and
-            in the JSON file are not the same.
+            in the JSON file differ.
     """
 
     def __init__(self, root: Path, split: str, info: DatasetInfo) -> None:
@@ -72,7 +81,7 @@ class CocoPanopticSource:
         self._path = str(path)
         self._maps = root / layout.maps.format(**words)
         self._images = layout.images.format(**words, city="{city}")
-        self._may_hide = layout.may_hide
+        self._allow_hidden = layout.allow_hidden
         self._root = root
         self._entries = _read_entries(path, info)
 
@@ -82,92 +91,50 @@ class CocoPanopticSource:
     def __getitem__(self, index: int) -> Example:
         entry = self._entries[index]
         image_path, map_path = self._image_path(index), self._maps / entry.map_file
-        image = decode_image(read_bytes(image_path), name=str(image_path))
-        id_map = decode_ids(decode_image(read_bytes(map_path), name=str(map_path)))
+        image = decode_image(read_file(image_path, self._root), name=str(image_path))
+        id_map = decode_ids(decode_image(read_file(map_path, self._root), name=str(map_path)))
         check_same_size(image.shape[:2], id_map.shape, name=f"{image_path} and {map_path}")
-        if image.shape[:2] != entry.size:
-            height, width = image.shape[:2]
-            raise UserError(
-                f"{image_path}: the image is {height} x {width} (height x width), but "
-                f"{self._path} says {entry.size[0]} x {entry.size[1]}"
-            )
+        check_listed_size(image.shape, entry.size, image=image_path, listing=self._path)
         panoptic = PanopticLabels(id_map, entry.segments)
-        check_segments(panoptic, name=f"{map_path} and {self._path}", may_hide=self._may_hide)
+        name = f"{map_path} and {self._path}"
+        check_segments(panoptic, name=name, allow_hidden=self._allow_hidden)
         return Example(entry.image_id, image, to_label_map(panoptic), panoptic)
 
     def image_size(self, index: int) -> Size:
-        """(height, width) of an image, as the JSON file says."""
+        """Return the (height, width) of an image that the JSON file states."""
         return self._entries[index].size
 
     def encoded_image(self, index: int) -> bytes:
-        """The file of an image."""
-        return read_bytes(self._image_path(index))
+        """Return the encoded image as stored."""
+        return read_file(self._image_path(index), self._root)
 
     def _image_path(self, index: int) -> Path:
-        # The official panoptic files of Cityscapes name the images so.
+        # The official panoptic files of Cityscapes name images *_gtFine_leftImg8bit.png.
         name = self._entries[index].image_file.replace("_gtFine_leftImg8bit", "_leftImg8bit")
         return self._root / self._images.format(city=name.partition("_")[0]) / name
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    try:
-        return json.loads(read_bytes(path))
-    except ValueError as error:
-        raise UserError(f"{path}: is not valid JSON ({error}); the file is damaged") from error
-
-
-def image_name(image_id: Any, file_name: str) -> str:
-    """An image's id as text: the file's name without suffix where that is the same number."""
-    stem = Path(file_name).stem
-    same = isinstance(image_id, int) and stem.isdigit() and int(stem) == image_id
-    return stem if same else str(image_id)
-
-
-def check_categories(fields: Any, info: DatasetInfo, path: Path) -> dict[int, int]:
-    """The label of each category id, after a look at the categories that the JSON file lists.
-
-    Raises:
-        UserError: the file lists a category that the data set does not have.
-    """
-    labels = {category.category_id: i for i, category in enumerate(info.categories)}
-    for category in fields.get("categories", ()):
-        if category["id"] not in labels:
-            raise UserError(
-                f"{path}: has the category {category['id']} ('{category.get('name', '?')}'), which "
-                f"'{info.name}' has not; is data.dataset another data set?"
-            )
-    return labels
-
-
 def _find_layout(root: Path, split: str) -> _Layout:
-    if not root.is_dir():
-        raise UserError(f"data.root: there is no folder {root}")
+    check_root(root)
     words = {"split": split, "short": _SHORT.get(split, split)}
     for layout in _LAYOUTS:
         if (root / layout.annotations.format(**words)).is_file():
             return layout
     looked = ", ".join(layout.annotations.format(**words) for layout in _LAYOUTS)
-    raise UserError(f"{root}: no panoptic annotations of the split '{split}'; looked for {looked}")
+    problem = f"it has no panoptic annotations of the split '{split}'; looked for {looked}"
+    raise missing_data(root, problem)
 
 
 def _read_entries(path: Path, info: DatasetInfo) -> list[_Entry]:
     fields = read_json(path)
     try:
-        labels = check_categories(fields, info, path)
+        labels = labels_by_category_id(fields, info, path)
         images = {image["id"]: image for image in fields["images"]}
         entries = [
             _read_entry(annotation, images, labels, path) for annotation in fields["annotations"]
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: not a panoptic annotation file as COCO has them "
-            f"({type(error).__name__}: {error})"
-        ) from error
+        raise wrong_format(path, "a panoptic", error) from error
     if not entries:
         raise UserError(f"{path}: lists no annotations; nothing to read")
     return entries
@@ -181,14 +148,14 @@ def _read_entry(
 ) -> _Entry:
     image_id = annotation["image_id"]
     if image_id not in images:
-        raise UserError(f"{path}: annotates the image {image_id}, which `images` does not list")
+        raise UserError(f"{path}: annotates image {image_id}, which `images` does not list")
     image = images[image_id]
     segments = []
     for segment in annotation["segments_info"]:
         if segment["category_id"] not in labels:
             raise UserError(
-                f"{path}: segment {segment['id']} of image {image_id} has the category "
-                f"{segment['category_id']}, which the data set has not"
+                f"{path}: segment {segment['id']} of image {image_id} has category "
+                f"{segment['category_id']}, which the data set does not have"
             )
         segments.append(
             PanopticSegment(
@@ -202,6 +169,6 @@ def _read_entry(
         image_id=image_name(image_id, image["file_name"]),
         image_file=image["file_name"],
         map_file=annotation["file_name"],
-        size=(int(image["height"]), int(image["width"])),
+        size=listed_size(image),
         segments=tuple(segments),
     )

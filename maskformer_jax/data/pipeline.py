@@ -1,8 +1,7 @@
-"""Training batches, decoded ahead of the device.
+"""Training batches, prefetched by threads or worker processes.
 
-The stream is a pure function of (seed, step): it does not depend on the number of threads
-or worker processes, resuming at a step needs nothing but its number, and n processes together read
-what one would.
+The stream is a pure function of (seed, step): it does not depend on the number of threads or
+workers, resuming needs only the step number, and n processes together read what one process would.
 """
 
 import multiprocessing
@@ -23,7 +22,7 @@ from absl import flags
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import Config, DataConfig
-from maskformer_jax.config.check import VARYING_MAPPERS
+from maskformer_jax.config.data import VARYING_MAPPERS
 from maskformer_jax.data.example import Source
 from maskformer_jax.data.grouping import BatchOrder
 from maskformer_jax.data.registry import load_dataset_info
@@ -32,14 +31,14 @@ from maskformer_jax.data.sources import open_source
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import Batch
 
-_BATCHES_AHEAD = 4  # ready or in the making, in this process or in each worker
+_PREFETCH = 4  # batches ready or in progress, in this process or in each worker
 _MAX_SEED = 2**32
 
 
 class TrainBatches:
     """An endless iterator over this process's share of the training batches.
 
-    Close it, or use it as a context manager: that ends the worker processes.
+    Use it as a context manager, or close it, to end the worker processes.
     """
 
     def __init__(self, batches: grain.IterDataset) -> None:
@@ -53,11 +52,11 @@ class TrainBatches:
             return next(self._iterator)
         except UserError as error:
             self.close()
-            # The traceback through threads and processes says nothing about the bad file.
+            # The traceback through threads and processes does not help to find the bad file.
             raise error.with_traceback(None) from None
 
     def close(self) -> None:
-        """Ends threads and worker processes. Closing twice does nothing more."""
+        """End threads and worker processes; closing again does nothing."""
         self._iterator.close()
 
     def __enter__(self) -> "TrainBatches":
@@ -70,21 +69,22 @@ class TrainBatches:
 def train_batches(
     config: Config, *, start_step: int = 0, process_index: int = 0, process_count: int = 1
 ) -> TrainBatches:
-    """The batches for the updates `start_step`, `start_step` + 1, ...
+    """Iterate over the batches for the updates `start_step`, `start_step` + 1, ...
 
-    Every epoch is a new permutation of the whole data set, and batches go on across its end.
-    Process p of n gets the p-th of n equal blocks of the global batch, so that the rows stand in
-    the same order whatever n is (dropout draws by row).
+    Every epoch is a new permutation of the whole data set, and batches may span two epochs. Process
+    p of n gets the p-th of n equal blocks of the global batch, so that the order of rows does not
+    depend on n (dropout draws by row).
 
     Args:
         config: `data`, `train.batch_size` and `train.seed` are used.
-        start_step: updates done before.
+        start_step: number of updates already made.
         process_index: of this process.
-        process_count: how many processes share the global batch.
+        process_count: number of processes that share the global batch.
 
     Returns:
-        `Batch`es of NumPy arrays, their B being the local part of the batch, their size
-        `data.augment.crop_size`, or for the mappers "coco_panoptic" and "instance" one of a few.
+        `Batch`es of NumPy arrays with this process's rows of the global batch. Their height and
+        width are `data.augment.crop_size`, or, with the mappers "coco_panoptic" and "instance", one
+        of `grouping.padded_sizes`.
 
     Raises:
         UserError: the config or the data set is wrong; while iterating, an example is.
@@ -93,11 +93,11 @@ def train_batches(
     local_size, rest = divmod(config.train.batch_size, process_count)
     if rest or local_size < 1:
         raise UserError(
-            f"train.batch_size is {config.train.batch_size}, but must be a multiple of the "
+            f"config.train.batch_size is {config.train.batch_size}, but must be a multiple of the "
             f"{process_count} processes"
         )
     if not 0 <= seed < _MAX_SEED:
-        raise UserError(f"train.seed is {seed}, but must be in 0..{_MAX_SEED - 1}")
+        raise UserError(f"config.train.seed is {seed}, but must be in 0..{_MAX_SEED - 1}")
     info = load_dataset_info(data.dataset)
     source = open_source(data, data.train_split, info)
     _prepare_process()
@@ -112,14 +112,14 @@ def train_batches(
             .seed(seed)
             .random_map(partial(make_crop, config=data))
             .batch(local_size, drop_remainder=True, batch_fn=stack_rows)
-            # Only now, after everything random: each process draws for its own elements what one
-            # process alone would have drawn for them.
+            # Slicing comes after everything random, so that each process draws for its elements
+            # what a single process would draw.
             [process_index::process_count]
             [start_step:]
         )  # fmt: skip
-    # Batching before this makes the order independent of the number of workers.
+    # Batching comes before this, so the order does not depend on the number of workers.
     stream = batches.to_iter_dataset(
-        grain.ReadOptions(num_threads=data.num_threads, prefetch_buffer_size=_BATCHES_AHEAD)
+        grain.ReadOptions(num_threads=data.num_threads, prefetch_buffer_size=_PREFETCH)
     )
     if data.num_workers > 0:
         stream = stream.mp_prefetch(
@@ -130,10 +130,10 @@ def train_batches(
 
 
 def batch_image_ids(config: Config, step: int) -> list[str]:
-    """Which images the global batch of the update after `step` updates holds, row by row.
+    """Return the image id of each row of the global batch for the update after `step` updates.
 
     Raises:
-        UserError: as `train_batches`.
+        UserError: as for `train_batches`.
     """
     data, size = config.data, config.train.batch_size
     source = open_source(data, data.train_split, load_dataset_info(data.dataset))
@@ -145,12 +145,12 @@ def batch_image_ids(config: Config, step: int) -> list[str]:
 
 
 def _shuffled(source: Sequence[Any] | Source, seed: int) -> grain.MapDataset:
-    # Repeated before batching, so that a data set smaller than a batch works too.
+    # Repeating before batching lets a data set be smaller than a batch.
     return grain.MapDataset.source(source).shuffle(seed=seed).repeat()
 
 
 def _batch_order(config: Config, source: Source) -> BatchOrder:
-    # Where a header must be read for each, disks and servers answer several at once faster.
+    # Sizes may have to be read from file headers; several reads at once are faster.
     with ThreadPoolExecutor(max(config.data.num_threads, 1)) as pool:
         sizes = np.array(list(pool.map(source.image_size, range(len(source)))))
     batch_size, seed = config.train.batch_size, config.train.seed
@@ -158,14 +158,14 @@ def _batch_order(config: Config, source: Source) -> BatchOrder:
 
 
 class PaddedBatches:
-    """Random access to a process's share of batches of images that vary in size.
+    """Random access to a process's rows of batches of images that vary in size.
 
     Args:
         source: the examples.
-        order: which are in which batch.
+        order: assigns examples to batches.
         config: the recipe.
         info: the data set.
-        rows: this process's part of the global batch.
+        rows: this process's rows of the global batch.
     """
 
     def __init__(
@@ -202,9 +202,9 @@ class PaddedBatches:
 
 
 def _prepare_process() -> None:
-    # Examples are made side by side already; threads inside OpenCV would only compete.
+    # Examples are processed in parallel already; threads inside OpenCV would only compete.
     cv2.setNumThreads(0)
-    # Grain reads absl flags, which fails where no absl app has parsed them (tests, notebooks).
+    # Grain reads absl flags, which fails unless an absl app has parsed them (tests, notebooks).
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
 
@@ -212,15 +212,15 @@ def _prepare_process() -> None:
 def _init_worker(worker_index: int, worker_count: int) -> None:
     del worker_index, worker_count
     _prepare_process()
-    # Ctrl-C and a scheduler's SIGTERM reach the whole group; the parent handles them and ends its
-    # workers.
+    # Ctrl-C and a scheduler's SIGTERM reach the whole process group; the parent handles them and
+    # ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
 def _exit_with_parent() -> None:
-    # A killed parent cannot close its workers, and they would wait for it for ever.
+    # A killed parent cannot close its workers, which would wait for it forever.
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

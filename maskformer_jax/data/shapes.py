@@ -1,8 +1,8 @@
-"""A small panoptic data set drawn in code: coloured shapes on textured ground.
+"""A small panoptic data set drawn in code: coloured shapes on a textured background.
 
-Made for tests, tutorials and smoke runs: no download, small images, minutes to learn on a CPU, and
-yet with what real data has: stuff and things, several instances of a class, occlusion, void pixels
-along outlines, and colours that alone do not tell the classes apart.
+For tests, tutorials and smoke runs: no download, small images, learnable in minutes on a CPU, yet
+with the traits of real data: stuff and things, several instances of a class, occlusion, void pixels
+along outlines, and classes that cannot be told apart by colour alone.
 """
 
 import zlib
@@ -10,87 +10,78 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int32
+
+from maskformer_jax.data.example import VOID_ID, PanopticLabels, PanopticSegment
+from maskformer_jax.types import VOID
 
 IMAGE_SIZE = (96, 128)  # (height, width)
 STUFF = ("sky", "grass", "water", "brick")  # labels 0..3, as in metadata/shapes.json
 THINGS = ("circle", "square", "triangle", "star", "ring")  # labels 4..8
-VOID = -1
 
-_NUM_THINGS = (2, 6)  # drawn in one image, both included
+_NUM_THINGS = (2, 6)  # in one image, both included
 _RADIUS = (11.0, 24.0)  # pixels, half the extent of a thing
-_MIN_VISIBLE = 25  # pixels; a thing that later ones cover further than this is not a segment
-# Hues (degrees) of the things and how far they vary: neighbours overlap, so shape matters too.
+_MIN_VISIBLE = 25  # pixels; a segment with fewer visible pixels becomes void
+# Hues (degrees) of the things and their spread: neighbours overlap, so shape matters too.
 _THING_HUES = (0.0, 55.0, 110.0, 275.0, 330.0)
 _HUE_SPREAD = 30.0
 
 
-class Segment(NamedTuple):
-    """One thing, or all visible pixels of one kind of stuff."""
-
-    id: int  # value in the panoptic map, from 1
-    label: int  # 0..8
-    area: int  # pixels
-    bbox: tuple[int, int, int, int]  # top, left, bottom, right; the last two are exclusive
-
-
 class Drawing(NamedTuple):
-    """One example. Void pixels lie along the outline of things."""
+    """One example; void pixels lie along the outlines of things."""
 
     image: Any  # uint8 [96, 128, 3], RGB
     label_map: Any  # int32 [96, 128], 0..8, -1 void
-    panoptic_map: Any  # int32 [96, 128], segment ids, 0 void
-    segments: tuple[Segment, ...]
+    panoptic: PanopticLabels  # the ids are 1, 2, ...; all pixels of a stuff class are one segment
 
 
 def draw_example(split: str, index: int) -> Drawing:
-    """Draws example `index` of a split; the same arguments always give the same drawing."""
+    """Draw example `index` of a split; the same arguments always give the same drawing."""
     rng = np.random.default_rng([zlib.crc32(split.encode()), index])
-    image, label_map = _draw_ground(rng)
+    image, label_map = _draw_background(rng)
     instance_map = np.zeros(IMAGE_SIZE, np.int32)
     for number in range(1, int(rng.integers(*_NUM_THINGS, endpoint=True)) + 1):
         kind = int(rng.integers(len(THINGS)))
-        mask = _draw_outline(THINGS[kind], rng)
+        mask = _draw_mask(THINGS[kind], rng)
         color = _draw_thing_color(kind, rng)
         shade = rng.uniform(0.85, 1.15, size=IMAGE_SIZE)[..., None]
         image = np.where(mask[..., None], color * shade, image).astype(np.float32)
-        edge = _outline(mask)
-        label_map = np.where(edge, VOID, np.where(mask, len(STUFF) + kind, label_map))
-        instance_map = np.where(edge, 0, np.where(mask, number, instance_map))
+        outline = _outline(mask)
+        label_map = np.where(outline, VOID, np.where(mask, len(STUFF) + kind, label_map))
+        instance_map = np.where(outline, 0, np.where(mask, number, instance_map))
     image = cv2.GaussianBlur(image, (3, 3), 0.6)
     image = image * rng.uniform(0.8, 1.15) + rng.normal(0, 6, size=image.shape)
-    panoptic_map, segments = _find_segments(label_map, instance_map)
-    label_map = np.where(panoptic_map > 0, label_map, VOID).astype(np.int32)
-    return Drawing(image.clip(0, 255).astype(np.uint8), label_map, panoptic_map, segments)
+    panoptic = _find_segments(label_map, instance_map)
+    label_map = np.where(panoptic.id_map != VOID_ID, label_map, VOID).astype(np.int32)
+    return Drawing(image.clip(0, 255).astype(np.uint8), label_map, panoptic)
 
 
 def _find_segments(
     label_map: Int32[np.ndarray, "h w"], instance_map: Int32[np.ndarray, "h w"]
-) -> tuple[Int32[np.ndarray, "h w"], tuple[Segment, ...]]:
-    """Numbers what is visible: stuff by class, things by instance; tiny remains become void."""
+) -> PanopticLabels:
+    """Number the visible segments: stuff by class, things by instance; tiny ones become void."""
     keys = np.where(label_map == VOID, -1, label_map * (_NUM_THINGS[1] + 1) + instance_map)
-    panoptic_map = np.zeros_like(label_map)
-    segments: list[Segment] = []
+    id_map = np.full_like(label_map, VOID_ID)
+    segments: list[PanopticSegment] = []
     for key in np.unique(keys[keys >= 0]):
         mask = keys == key
         if mask.sum() < _MIN_VISIBLE:
             continue
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        segment = Segment(
-            id=len(segments) + 1,
+        segment = PanopticSegment(
+            segment_id=len(segments) + 1,
             label=int(key) // (_NUM_THINGS[1] + 1),
+            is_crowd=False,
             area=int(mask.sum()),
-            bbox=(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1),
         )
-        panoptic_map[mask] = segment.id
+        id_map[mask] = segment.segment_id
         segments.append(segment)
-    return panoptic_map, tuple(segments)
+    return PanopticLabels(id_map, tuple(segments))
 
 
-def _draw_ground(
+def _draw_background(
     rng: np.random.Generator,
 ) -> tuple[Float32[np.ndarray, "h w 3"], Int32[np.ndarray, "h w"]]:
-    """Two or three bands of stuff with wavy borders."""
+    """Draw two or three bands of stuff with wavy borders."""
     height, width = IMAGE_SIZE
     num_bands = int(rng.integers(2, 3, endpoint=True))
     kinds = rng.permutation(len(STUFF))[:num_bands]
@@ -110,7 +101,7 @@ def _draw_ground(
 def _smooth_noise(
     rng: np.random.Generator, *, cells: tuple[int, int]
 ) -> Float32[np.ndarray, "h w 1"]:
-    """Noise of about unit deviation with that many blobs down and across the image."""
+    """Draw noise of about unit deviation, `cells` (down, across) blobs in the image."""
     coarse = rng.normal(size=cells).astype(np.float32)
     return cv2.resize(coarse, IMAGE_SIZE[::-1], interpolation=cv2.INTER_CUBIC)[..., None]
 
@@ -149,12 +140,12 @@ def _draw_thing_color(kind: int, rng: np.random.Generator) -> Float32[np.ndarray
     return 255 * cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0]
 
 
-def _draw_outline(kind: str, rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
-    """The pixels of one thing, at a random place, of a random size, turned at random."""
+def _draw_mask(kind: str, rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+    """Draw the mask of one thing with a random position, size and rotation."""
     height, width = IMAGE_SIZE
     radius = rng.uniform(*_RADIUS)
     center = np.array([rng.uniform(0.08, 0.92) * width, rng.uniform(0.08, 0.92) * height])
-    turn = rng.uniform(0, 2 * np.pi)
+    rotation = rng.uniform(0, 2 * np.pi)
     mask = np.zeros(IMAGE_SIZE, np.uint8)
     if kind in ("circle", "ring"):
         middle = (round(center[0]), round(center[1]))
@@ -163,7 +154,7 @@ def _draw_outline(kind: str, rng: np.random.Generator) -> Bool[np.ndarray, "h w"
             cv2.circle(mask, middle, round(radius * 0.5), 0, thickness=-1)
         return mask.astype(bool)
     corners = {"square": 4, "triangle": 3, "star": 10}[kind]
-    angles = turn + 2 * np.pi * np.arange(corners) / corners
+    angles = rotation + 2 * np.pi * np.arange(corners) / corners
     reach = np.full(corners, radius)
     if kind == "star":
         reach[1::2] *= 0.45  # every other corner points inwards
@@ -173,15 +164,10 @@ def _draw_outline(kind: str, rng: np.random.Generator) -> Bool[np.ndarray, "h w"
 
 
 def _outline(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """One pixel on each side of the border."""
+    """Return the pixels on either side of the border of a mask."""
     cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
     pixels = mask.astype(np.uint8)
-    # Unlike the default, a replicated border draws no outline along the edge of the image.
+    # Unlike the default, border replication draws no outline along the edge of the image.
     grown = cv2.dilate(pixels, cross, borderType=cv2.BORDER_REPLICATE)
     shrunk = cv2.erode(pixels, cross, borderType=cv2.BORDER_REPLICATE)
     return grown != shrunk
-
-
-def encode_label_map(label_map: Int32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    """The values as stored: void is 255."""
-    return np.where(label_map == VOID, 255, label_map).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Opens the source of examples that a config asks for."""
+"""Open the source of examples that a config describes."""
 
 from pathlib import Path
 
@@ -7,14 +7,15 @@ from maskformer_jax.config import DataConfig
 from maskformer_jax.data.example import Source
 from maskformer_jax.data.folder import LAYOUTS, FolderSource, list_split
 from maskformer_jax.data.instance_json import CocoInstanceSource
+from maskformer_jax.data.location import DATASETS_PAGE
 from maskformer_jax.data.panoptic_json import CocoPanopticSource
 from maskformer_jax.data.penn_fudan import PennFudanSource
-from maskformer_jax.data.split import PartOfSource, parse_split
+from maskformer_jax.data.split import Subset, parse_split
 from maskformer_jax.errors import UserError
 
 
 def open_source(config: DataConfig, split: str, info: DatasetInfo) -> Source:
-    """Opens one split of a data set, or a part of one.
+    """Open a split of a data set, or a part of a split.
 
     Args:
         config: `root` and `format` are used.
@@ -22,7 +23,7 @@ def open_source(config: DataConfig, split: str, info: DatasetInfo) -> Source:
         info: the data set.
 
     Raises:
-        UserError: `root` is not set or does not hold the split, or it is empty.
+        UserError: `root` is not set or lacks the split, or the split is empty.
     """
     name, *_ = part = parse_split(split)
     source = _open_whole(config, name, info)
@@ -31,14 +32,14 @@ def open_source(config: DataConfig, split: str, info: DatasetInfo) -> Source:
         return source
     if not indices:
         raise UserError(f"the split '{split}' is empty: '{name}' has {len(source)} examples")
-    return PartOfSource(source, indices)
+    return Subset(source, indices)
 
 
 def _open_whole(config: DataConfig, split: str, info: DatasetInfo) -> Source:
     if not config.root:
         raise UserError(
-            "data.root is not set; give the folder of the data set, such as "
-            f"--config.data.root=datasets/{info.name}"
+            "config.data.root is '', but must be the folder of the data set, such as "
+            f"--config.data.root=datasets/{info.name}. {DATASETS_PAGE}"
         )
     root = Path(config.root).expanduser()
     if config.format in LAYOUTS:
@@ -49,7 +50,7 @@ def _open_whole(config: DataConfig, split: str, info: DatasetInfo) -> Source:
         return CocoInstanceSource(root, split, info)
     if config.format == "penn_fudan":
         return PennFudanSource(root, split, info)
-    # TFDS takes half a second to import; the others do not need it.
+    # Importing TFDS takes half a second, and the other formats do not need it.
     from maskformer_jax.data.tfds_source import TfdsSource
 
     return TfdsSource(root, split, info)

@@ -1,4 +1,4 @@
-"""From TFDS records to examples: those of our builders, and those of TFDS's own that can serve."""
+"""TFDS records to examples: those of our builders and of three of TFDS's own."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,30 +6,25 @@ from typing import Any
 import numpy as np
 
 from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.data.ade20k_instances import list_instances
+from maskformer_jax.data.ade20k_instances import split_instances
 from maskformer_jax.data.example import Example, Instance, PanopticLabels, PanopticSegment
-from maskformer_jax.data.folder import check_same_size
-from maskformer_jax.data.images import decode_image, decode_label_map
-from maskformer_jax.data.labels import LabelTable
-from maskformer_jax.data.panoptic import (
-    check_segments,
-    decode_ids,
-    make_instance,
-    to_label_map,
-)
+from maskformer_jax.data.images import check_same_size, decode_image, decode_label_map
+from maskformer_jax.data.labels import LabelTable, lookup_table
+from maskformer_jax.data.panoptic import check_segments, decode_ids, make_instance, to_label_map
 from maskformer_jax.errors import UserError
+from maskformer_jax.types import VOID
 
 Record = dict[str, Any]
 
-OWN = ("image", "image_id")  # and one or more of the next
-OWN_LABELS = ("label_map", "panoptic_map", "instances")
+OUR_FEATURES = ("image", "image_id")  # and at least one annotation
+OUR_ANNOTATIONS = ("label_map", "panoptic_map", "instances")
 COCO_PANOPTIC = ("image", "image/id", "panoptic_image", "panoptic_objects")
 CITYSCAPES = ("image_left", "image_id", "segmentation_label")
 SCENE_PARSE = ("image", "annotation")
 
 
-class OwnReader:
-    """Records that `tfds_builders` writes."""
+class OurReader:
+    """Reads records that `tfds_builders` writes."""
 
     image_key = "image"
 
@@ -37,7 +32,7 @@ class OwnReader:
         self._table = LabelTable(info)
 
     def __call__(self, record: Record, name: str) -> Example:
-        """One record as an example."""
+        """Decode one record."""
         image = decode_image(record["image"], name=f"{name} (image)")
         label_map = panoptic = instances = None
         if "panoptic_map" in record:
@@ -55,14 +50,14 @@ class OwnReader:
 
 
 class CocoPanopticReader:
-    """Records of TFDS's `coco/2017_panoptic`.
+    """Reads records of TFDS's `coco/2017_panoptic`.
 
     Args:
         names: of the classes, in the order of the records' labels.
         info: the data set.
 
     Raises:
-        UserError: the data set has no class of one of the names.
+        UserError: the data set lacks one of the classes.
     """
 
     image_key = "image"
@@ -71,13 +66,13 @@ class CocoPanopticReader:
         labels = {category.name: label for label, category in enumerate(info.categories)}
         if unknown := [name for name in names if name not in labels]:
             raise UserError(
-                f"the records have the class '{unknown[0]}', which '{info.name}' has not; is "
-                "data.dataset another data set?"
+                f"the records have a class '{unknown[0]}', which is not in '{info.name}'; is "
+                "config.data.dataset another data set?"
             )
         self._labels = [labels[name] for name in names]
 
     def __call__(self, record: Record, name: str) -> Example:
-        """One record as an example."""
+        """Decode one record."""
         image = decode_image(record["image"], name=f"{name} (image)")
         segments = record["panoptic_objects"]
         segments = {**segments, "label": [self._labels[label] for label in segments["label"]]}
@@ -87,17 +82,16 @@ class CocoPanopticReader:
 
 
 class CityscapesReader:
-    """Records of TFDS's `cityscapes`, whose label maps hold the label ids of all 34 classes."""
+    """Reads records of TFDS's `cityscapes`, whose label maps hold the ids of all 34 classes."""
 
     image_key = "image_left"
 
     def __init__(self, info: DatasetInfo) -> None:
-        self._labels = np.full(256, -1, np.int32)
-        for label, category in enumerate(info.categories):
-            self._labels[category.category_id] = label
+        ids = [category.category_id for category in info.categories]
+        self._labels = lookup_table(ids, size=256, default=VOID, dtype=np.int32)
 
     def __call__(self, record: Record, name: str) -> Example:
-        """One record as an example."""
+        """Decode one record."""
         image = decode_image(record["image_left"], name=f"{name} (image)")
         stored = decode_label_map(record["segmentation_label"], name=f"{name} (label map)")
         check_same_size(image.shape[:2], stored.shape, name=name)
@@ -105,7 +99,7 @@ class CityscapesReader:
 
 
 class SceneParseReader:
-    """Records of TFDS's `scene_parse150`, which hold the instances of ADE20K and no names."""
+    """Reads records of TFDS's `scene_parse150`: the instances of ADE20K, without image names."""
 
     image_key = "image"
 
@@ -113,13 +107,13 @@ class SceneParseReader:
         self._info = info
 
     def __call__(self, record: Record, name: str) -> Example:
-        """One record as an example."""
+        """Decode one record."""
         image = decode_image(record["image"], name=f"{name} (image)")
         colors = decode_image(record["annotation"], name=f"{name} (instances)")
         check_same_size(image.shape[:2], colors.shape[:2], name=name)
         instances = tuple(
             make_instance(mask, label, is_crowd=False, area=int(mask.sum()))
-            for label, mask in list_instances(colors, self._info, name=name)
+            for label, mask in split_instances(colors, self._info, name=name)
         )
         return Example(record["tfds_id"], image, instances=instances)
 
@@ -135,7 +129,7 @@ def _read_panoptic(
         for number, label, is_crowd, area in zip(*columns, strict=True)
     )
     panoptic = PanopticLabels(id_map, listed)
-    check_segments(panoptic, name=name, may_hide=True)
+    check_segments(panoptic, name=name, allow_hidden=True)
     return panoptic
 
 

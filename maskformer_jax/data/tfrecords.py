@@ -1,7 +1,7 @@
-"""TFRecord files, in which TFDS stores data sets unless told otherwise, read without TensorFlow.
+"""Random access to TFRecord files, the default format of TFDS, without TensorFlow.
 
-A file is records one after the other: the length (8 bytes) and its checksum (4), the data, and the
-checksum of the data (4). Going from length to length finds where each begins, so any can be read.
+A file is a sequence of records: length (8 bytes), checksum of the length (4), data, checksum of the
+data (4). Hopping from length to length gives the position of every record.
 """
 
 import os
@@ -13,34 +13,34 @@ from typing import Any
 from maskformer_jax.errors import UserError
 
 _HEADER = struct.Struct("<QI")
-_CHECKSUM = 4  # bytes
+_CHECKSUM_SIZE = 4  # bytes
 
 
 class TfRecords:
     """The records of one split, in the order on disk; picklable.
 
-    Checksums are not looked at; the images in the records have their own.
+    Checksums are not verified: the encoded images in the records have their own.
 
     Args:
-        builder: of TFDS, for a data set stored as TFRecord.
+        builder: a TFDS builder of a data set stored as TFRecord.
         split: such as "train" or "train+validation".
-        decoders: as `builder.as_data_source` takes them.
+        decoders: as for `builder.as_data_source`.
 
     Raises:
         KeyError, ValueError: there is no such split.
-        UserError: a file is missing, cut off, or holds another number of records than it should.
-            On access: a record is damaged.
+        UserError: a file is missing, truncated, or has an unexpected number of records. On
+            access: a record is damaged.
     """
 
     def __init__(self, builder: Any, split: str, *, decoders: dict[str, Any]) -> None:
         self._features = builder.info.features
         self._decoders = decoders
         self._paths: list[Path] = []
-        # Plain arrays: a large data set has a hundred thousand records, and workers get a copy.
+        # Compact arrays: there may be a hundred thousand records, and every worker gets a copy.
         self._files, self._starts, self._lengths = array("l"), array("q"), array("q")
         for shard in builder.info.splits[split].file_instructions:
-            places = _find_records(Path(shard.filename), number=shard.examples_in_shard)
-            for start, length in places[shard.skip : shard.skip + shard.take]:
+            spans = _find_records(Path(shard.filename), expected=shard.examples_in_shard)
+            for start, length in spans[shard.skip : shard.skip + shard.take]:
                 self._files.append(len(self._paths))
                 self._starts.append(start)
                 self._lengths.append(length)
@@ -58,7 +58,7 @@ class TfRecords:
             record: dict[str, Any] = self._features.deserialize_example_np(
                 data, decoders=self._decoders
             )
-        except Exception as error:  # TFDS lets errors of its many parsers through
+        except Exception as error:  # whatever the parsers that TFDS uses raise
             raise UserError(
                 f"{path}: the record at byte {self._starts[index]} is damaged ({error}); "
                 "copy or prepare the file again"
@@ -66,9 +66,9 @@ class TfRecords:
         return record
 
 
-def _find_records(path: Path, *, number: int) -> list[tuple[int, int]]:
-    """Where the data of each record begins, and its length, both in bytes."""
-    places: list[tuple[int, int]] = []
+def _find_records(path: Path, *, expected: int) -> list[tuple[int, int]]:
+    """Return the start and the length of the data of each record, in bytes."""
+    spans: list[tuple[int, int]] = []
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
@@ -77,19 +77,19 @@ def _find_records(path: Path, *, number: int) -> list[tuple[int, int]]:
                 header = file.read(_HEADER.size)
                 start = position + _HEADER.size
                 length = _HEADER.unpack(header)[0] if len(header) == _HEADER.size else size
-                position = start + length + _CHECKSUM
+                position = start + length + _CHECKSUM_SIZE
                 if position > size:
                     raise UserError(
-                        f"{path}: is cut off or damaged in record {len(places)} of {number}; "
+                        f"{path}: is truncated or damaged in record {len(spans)} of {expected}; "
                         "copy or prepare the file again"
                     )
-                places.append((start, length))
+                spans.append((start, length))
                 file.seek(position)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(places) != number:
+    if len(spans) != expected:
         raise UserError(
-            f"{path}: holds {len(places)} records, but dataset_info.json says {number}; "
+            f"{path}: has {len(spans)} records, but dataset_info.json says {expected}; "
             "copy or prepare the file again"
         )
-    return places
+    return spans

@@ -1,19 +1,19 @@
-"""Resizing, cropping, flipping and padding of an image together with its label or id map.
+"""Joint resizing, cropping, flipping and padding of an image and its label map or id map.
 
-The operations and their order are those of the published semantic and ADE20K panoptic mappers; each
-is a pure function, and everything random comes from the generator that is passed in.
+The operations and their order are those of the published semantic and ADE20K panoptic mappers. All
+are pure functions: randomness comes only from the generator that is passed in.
 """
 
 import numpy as np
 from jaxtyping import Int, Int32, Int64, Shaped, UInt8
 from PIL import Image
 
-from maskformer_jax.config import AugmentConfig, Size
+from maskformer_jax.config import AugmentConfig
 from maskformer_jax.data.color import distort_color, draw_distortion
+from maskformer_jax.data.example import VOID_ID
+from maskformer_jax.types import VOID, Size
 
-PAD_COLOR = 128  # of every channel, before normalisation
-VOID = -1
-VOID_ID = 0  # in maps of segment ids
+PAD_COLOR = 128  # in every channel, before normalisation
 
 
 def augment(
@@ -24,15 +24,15 @@ def augment(
     *,
     is_id_map: bool = False,
 ) -> tuple[UInt8[np.ndarray, "ch cw 3"], Int32[np.ndarray, "ch cw"]]:
-    """Resize, crop, distort colours, flip, pad: any image becomes one of `config.crop_size`.
+    """Resize, crop, distort colours, flip and pad an image to `config.crop_size`.
 
     Args:
         image: of any size.
-        label_map: of the same size.
+        label_map: labels or segment ids, of the same size.
         config: the recipe.
-        rng: decides everything.
+        rng: source of all randomness.
         is_id_map: whether the map holds the segment ids of a panoptic annotation, which are
-            resized by another rule (`resize_id_map`) and padded with 0, not -1.
+            resized by another rule (`resize_id_map`) and padded with 0 instead of -1.
     """
     short_edge = config.short_edges[rng.integers(len(config.short_edges))]
     size = shortest_edge_size(image.shape[:2], short_edge, config.max_size)
@@ -49,12 +49,12 @@ def augment(
 
 
 def shortest_edge_size(size: tuple[int, ...], short_edge: int, max_size: int) -> Size:
-    """The size (height, width) whose shorter side is `short_edge`, unless the longer gets too long.
+    """Scale a size to a shorter side of `short_edge`, or less if the longer side exceeds the bound.
 
     Args:
         size: (height, width) of the image.
-        short_edge: wished length of the shorter side.
-        max_size: bound on the longer side; where it is exceeded, it decides.
+        short_edge: desired length of the shorter side.
+        max_size: upper bound on the longer side.
     """
     sizes = shortest_edge_sizes(np.array([size]), np.array([short_edge]), float(max_size))
     height, width = sizes[0].tolist()
@@ -64,10 +64,10 @@ def shortest_edge_size(size: tuple[int, ...], short_edge: int, max_size: int) ->
 def shortest_edge_sizes(
     sizes: Int[np.ndarray, "n 2"], short_edges: Int[np.ndarray, " n"], max_size: float
 ) -> Int64[np.ndarray, "n 2"]:
-    """`shortest_edge_size` of many images at once; `max_size` may be infinite."""
+    """Compute `shortest_edge_size` for n images; `max_size` may be infinite."""
     scale = short_edges / sizes.min(axis=1)
     new = scale[:, None] * sizes
-    # The shorter side is set, not computed, so that rounding cannot move it.
+    # The shorter side is assigned, so that rounding cannot change it.
     shorter = np.where(sizes[:, 0] < sizes[:, 1], 0, 1)
     new[np.arange(len(new)), shorter] = short_edges
     longer = new.max(axis=1)
@@ -78,7 +78,7 @@ def shortest_edge_sizes(
 def resize_image(
     image: UInt8[np.ndarray, "h w 3"], size: Size
 ) -> UInt8[np.ndarray, "new_h new_w 3"]:
-    """Pillow's bilinear resize, which widens its filter when shrinking (it is antialiased)."""
+    """Resize with Pillow's bilinear filter, which is antialiased when shrinking."""
     if image.shape[:2] == size:
         return image
     height, width = size
@@ -89,7 +89,7 @@ def resize_image(
 def resize_label_map(
     label_map: Shaped[np.ndarray, "h w"], size: Size
 ) -> Shaped[np.ndarray, "new_h new_w"]:
-    """Nearest pixel by the rule of torch for float64 maps, as in the published semantic mapper."""
+    """Resize by torch's nearest rule for float64 maps, as the published semantic mapper does."""
     if label_map.shape == size:
         return label_map
     rows = _nearest_indices(label_map.shape[0], size[0], single=sum(size) <= 128)
@@ -100,9 +100,9 @@ def resize_label_map(
 def resize_id_map(
     id_map: Shaped[np.ndarray, "h w"], size: Size
 ) -> Shaped[np.ndarray, "new_h new_w"]:
-    """Nearest pixel by Pillow's rule, as in the published panoptic mappers.
+    """Resize by Pillow's nearest rule, as the published panoptic mappers do.
 
-    Takes what Pillow has a mode for: int32 and uint8.
+    The map must be int32 or uint8, for which Pillow has modes.
     """
     if id_map.shape == size:
         return id_map
@@ -111,7 +111,7 @@ def resize_id_map(
 
 
 def draw_crop(size: Size, crop_size: Size, rng: np.random.Generator) -> tuple[slice, slice]:
-    """Rows and columns of a crop at a uniform position, smaller where the image is smaller."""
+    """Draw the position of a crop uniformly; the crop is smaller where the image is smaller."""
     rows, columns = (
         slice(start, start + min(wanted, available))
         for wanted, available in zip(crop_size, size, strict=True)
@@ -123,7 +123,7 @@ def draw_crop(size: Size, crop_size: Size, rng: np.random.Generator) -> tuple[sl
 def pad_to(
     array: Shaped[np.ndarray, "h w *c"], size: Size, value: int
 ) -> Shaped[np.ndarray, "new_h new_w *c"]:
-    """Extends an array to `size` at the bottom and at the right; always a new array."""
+    """Pad an array to `size` at the bottom and right; the result is always a new array."""
     height, width = array.shape[:2]
     padded = np.full((*size, *array.shape[2:]), value, array.dtype)
     padded[:height, :width] = array
@@ -131,8 +131,8 @@ def pad_to(
 
 
 def _nearest_indices(in_size: int, out_size: int, *, single: bool) -> np.ndarray:
-    # floor(i * in / out) with torch's rounding: it has two kernels for float64 maps, and the one
-    # for small outputs multiplies in single precision.
+    # floor(i * in / out) with torch's rounding. Of its two kernels for float64 maps, the one for
+    # small outputs multiplies in single precision.
     index = np.arange(out_size)
     if single:
         position = index.astype(np.float32) * np.float32(in_size / out_size)

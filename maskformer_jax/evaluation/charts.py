@@ -1,4 +1,4 @@
-"""Charts of an evaluation: scores by class, and which classes are taken for which."""
+"""Charts of an evaluation: scores by class, and the confusion matrix."""
 
 import io
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ from PIL import Image
 
 from maskformer_jax.categories import Category
 
-_MOST_BARS = 60  # more cannot be read
-_MOST_ROWS = 40  # of a confusion matrix, likewise
+_MAX_BARS = 60  # of a bar chart that stays readable
+_MAX_ROWS = 40  # of a readable confusion matrix
 
 
 def class_chart(
     values: Float[np.ndarray, " k"], categories: Sequence[Category], *, title: str
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """A bar for each class that has a value, the best on top; of many the lowest are shown.
+    """One bar per class with a value, the best on top; the 60 lowest if there are more.
 
     Args:
-        values: percent, nan where a class has none.
+        values: percent, nan for classes without a value.
         categories: K categories in label order.
         title: such as "IoU by class".
     """
     labels = [int(i) for i in np.argsort(-np.nan_to_num(values)) if not np.isnan(values[i])]
-    shown = labels[-_MOST_BARS:]
+    shown = labels[-_MAX_BARS:]
     if len(shown) < len(labels):
         title = f"{title}, the lowest {len(shown)} of {len(labels)}"
     figure, axes = _figure(8.0, 1.2 + 0.24 * max(len(shown), 2))
@@ -48,16 +48,16 @@ def class_chart(
 def confusion_chart(
     confusion: Int64[np.ndarray, "k_plus_1 k_plus_1"], categories: Sequence[Category]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """What the pixels of each class are taken for, in percent; of many classes the most frequent.
+    """Predicted classes of each true class's pixels, in percent; the 40 most frequent classes.
 
     Args:
-        confusion: as `SemanticMetric` counts; void and missing predictions are left out.
+        confusion: of `SemanticMetric`; void and missing predictions are left out.
         categories: K categories in label order.
     """
-    counts = confusion[:-1, :-1].T.astype(float)  # true classes are the rows
+    counts = confusion[:-1, :-1].T.astype(float)  # rows: true classes
     counts_of = counts.sum(axis=1)
     frequent = [i for i in np.argsort(-counts_of, kind="stable").tolist() if counts_of[i]]
-    present = np.sort(np.array(frequent[:_MOST_ROWS], int))
+    present = np.sort(np.array(frequent[:_MAX_ROWS], int))
     shares = 100 * counts[np.ix_(present, present)] / counts_of[present, None]
     number = len(present)
     title = "Confusion, % of the true class's pixels"
@@ -65,7 +65,7 @@ def confusion_chart(
         title += f"; the {number} most frequent of {len(frequent)} classes"
     side = float(np.clip(1.8 + 0.36 * number, 3.5, 16))
     figure, axes = _figure(side + 1.2, side)
-    # The square root lets small mistakes show.
+    # The square root makes small confusions visible.
     image = axes.imshow(np.sqrt(shares / 100), cmap="Blues", vmin=0, vmax=1)
     names = [categories[i].name for i in present.tolist()]
     axes.set_xticks(
@@ -85,7 +85,7 @@ def confusion_chart(
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    # Not through pyplot, which keeps global state. Matplotlib takes half a second to import.
+    # Avoids pyplot, which keeps global state. Imported here since it takes half a second.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The devices of one process, each of them evaluating images of its own."""
+"""Evaluation on several devices of one process, each working on its own images."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,9 +11,9 @@ _AXIS = "images"
 
 
 class LocalDevices:
-    """Some devices of this process.
+    """Devices of this process that share an evaluation.
 
-    Processes do not wait for each other in an evaluation: each takes its own images, whose sizes
+    Processes do not synchronise during an evaluation: each takes its own images, whose sizes
     differ from those of the others.
 
     Args:
@@ -27,12 +27,13 @@ class LocalDevices:
         return self._mesh.size
 
     def spread(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Compiles `function(variables, images)`: axis 0 of images and result over the devices."""
+        """Compile `function(variables, images)` with axis 0 of images and results sharded."""
         if len(self) == 1:
             return jax.jit(function)
         images = PartitionSpec(_AXIS)
         return jax.jit(
-            # Not left to the compiler: it would bring all images to every device, to loop there.
+            # With automatic sharding the compiler would gather all images on every device before
+            # looping over them.
             jax.shard_map(
                 function,
                 mesh=self._mesh,
@@ -43,20 +44,20 @@ class LocalDevices:
         )
 
     def place(self, variables: Any) -> Any:
-        """A whole copy of the variables on each device.
+        """Replicate the variables on each device.
 
         Args:
-            variables: on the host or one device, or whole on every device of a mesh (of several
-                processes) to which these devices belong.
+            variables: on the host, on one device, or replicated over a mesh (possibly of several
+                processes) that includes these devices; in that case nothing is copied.
         """
-        whole = NamedSharding(self._mesh, PartitionSpec())
+        replicated = NamedSharding(self._mesh, PartitionSpec())
 
-        def one(array: Any) -> jax.Array:
+        def place_array(array: Any) -> jax.Array:
             shards = getattr(array, "addressable_shards", ())
-            held = {shard.device: shard.data for shard in shards}
-            there = [held[device] for device in self._mesh.devices.flat if device in held]
-            if len(there) < len(self) or any(data.shape != array.shape for data in there):
-                return jax.device_put(array, whole)
-            return jax.make_array_from_single_device_arrays(array.shape, whole, there)
+            by_device = {shard.device: shard.data for shard in shards}
+            present = [by_device[d] for d in self._mesh.devices.flat if d in by_device]
+            if len(present) < len(self) or any(data.shape != array.shape for data in present):
+                return jax.device_put(array, replicated)
+            return jax.make_array_from_single_device_arrays(array.shape, replicated, present)
 
-        return jax.tree.map(one, variables)
+        return jax.tree.map(place_array, variables)

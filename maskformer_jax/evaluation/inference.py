@@ -1,7 +1,7 @@
-"""From images to the results of a task, as functions to compile.
+"""From images to the results of a task, as functions to be compiled.
 
-Network and post-processing are apart: the one depends on the input size alone, and what is
-compiled for it serves all output sizes and all views of test-time augmentation.
+Network and post-processing are separate: the network depends only on the input size, and its
+compiled form serves all output sizes and all views of test-time augmentation.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Array
 
 from maskformer_jax.categories import Category
-from maskformer_jax.config import EvalConfig, Size
+from maskformer_jax.config import EvalConfig
 from maskformer_jax.postprocess import (
+    ImageSizes,
     Instances,
     PanopticSegmentation,
     View,
@@ -28,12 +29,12 @@ from maskformer_jax.types import Predictions
 
 
 class Outputs(NamedTuple):
-    """What a model says about an image, at the output size; None where the task does not ask.
+    """The results of one image as arrays of the output size; None where the task has none.
 
-    For a batch all arrays have an axis B in front.
+    For a batch all arrays have a leading axis B.
     """
 
-    semantic: Any = None  # int32 [H, W], labels 0..K-1
+    semantic: Any = None  # int32 [H, W], labels 0..K-1, -1 for none
     panoptic: PanopticSegmentation | None = None
     instances: Instances | None = None
     semantic_tta: Any = None  # as `semantic`, with test-time augmentation
@@ -43,7 +44,7 @@ def make_network(apply: Callable[..., Any]) -> Callable[[Any, tuple[Any, Any]], 
     """A function from variables and (images, image_valid) to the last layer's predictions.
 
     Args:
-        apply: Of a MaskFormer or a per-pixel baseline.
+        apply: of a MaskFormer or a per-pixel baseline.
     """
 
     def network(variables: Any, inputs: tuple[Any, Any]) -> Predictions:
@@ -56,63 +57,57 @@ def make_network(apply: Callable[..., Any]) -> Callable[[Any, tuple[Any, Any]], 
 
 
 def make_postprocess(
-    settings: EvalConfig,
-    categories: Sequence[Category],
-    *,
-    padded_size: Size,
-    image_size: Size,
-    output_size: Size,
+    settings: EvalConfig, categories: Sequence[Category], *, sizes: ImageSizes
 ) -> Callable[[Any, Predictions], Outputs]:
-    """A function from nothing and a batch of predictions to the `Outputs` of the batch.
+    """A function from (unused variables and) a batch of predictions to the batch's `Outputs`.
 
-    The task "semantic" gives labels, "instance" instances, and "panoptic" all three. Images are
-    post-processed one by one: the maps of one are large, and so a batch gives what its images
-    alone would.
+    The task "semantic" gives labels, "instance" gives instances, and "panoptic" gives all three.
+    Images are post-processed one by one: the maps of one image are large, and this makes the
+    results of a batch those of its images alone.
 
     Args:
-        settings: How.
+        settings: task, rules and thresholds.
         categories: K categories in label order.
-        padded_size: Of the input after padding.
-        image_size: Of the input before padding.
-        output_size: Of the results.
+        sizes: of all images in the batch.
     """
     task = settings.task
     is_thing = np.array([category.is_thing for category in categories])
-    sizes: dict[str, Any] = {
-        "padded_size": padded_size,
-        "image_size": image_size,
-        "output_size": output_size,
-    }
+
+    def infer_labels(class_logits: Array, mask_logits: Array) -> Array:
+        if settings.semantic_rule == "general":
+            return general_semantic_labels(
+                class_logits, mask_logits, sizes=sizes, score_threshold=settings.general_threshold
+            )
+        return semantic_labels(
+            class_logits,
+            mask_logits,
+            sizes=sizes,
+            # The published panoptic models always resize first.
+            resize_before_inference=settings.resize_before_inference or task == "panoptic",
+        )
 
     def infer(class_logits: Array | None, mask_logits: Array) -> Outputs:
         if class_logits is None:
-            labels = per_pixel_labels(mask_logits, image_size=image_size, output_size=output_size)
-            return Outputs(semantic=labels)
+            return Outputs(semantic=per_pixel_labels(mask_logits, sizes=sizes))
         semantic = panoptic = instances = None
-        if task != "instance" and settings.semantic_rule == "general":
-            semantic = general_semantic_labels(
-                class_logits, mask_logits, score_threshold=settings.general_threshold, **sizes
-            )
-        elif task != "instance":
-            semantic = semantic_labels(
-                class_logits,
-                mask_logits,
-                # The published panoptic models always do so.
-                resize_before_inference=settings.resize_before_inference or task == "panoptic",
-                **sizes,
-            )
+        if task != "instance":
+            semantic = infer_labels(class_logits, mask_logits)
         if task == "panoptic":
             panoptic = panoptic_inference(
                 class_logits,
                 mask_logits,
                 is_thing,
+                **sizes._asdict(),
                 object_mask_threshold=settings.object_mask_threshold,
                 overlap_threshold=settings.overlap_threshold,
-                **sizes,
             )
         if task != "semantic":
             instances = instance_inference(
-                class_logits, mask_logits, is_thing, max_instances=settings.max_instances, **sizes
+                class_logits,
+                mask_logits,
+                is_thing,
+                **sizes._asdict(),
+                max_instances=settings.max_instances,
             )
         return Outputs(semantic, panoptic, instances)
 
@@ -123,14 +118,13 @@ def make_postprocess(
 
 
 def make_augmented(
-    settings: EvalConfig, views: Sequence[View], *, output_size: Size
+    settings: EvalConfig, views: Sequence[View]
 ) -> Callable[[Any, tuple[Predictions, ...]], Array]:
-    """A function from nothing and predictions to labels, int32 [B, H, W].
+    """A function from (unused variables and) the views' predictions to labels, int32 [B, H, W].
 
     Args:
-        settings: How.
-        views: How the inputs were made. The predictions are one for each view, with an axis B.
-        output_size: Of the results.
+        settings: rules.
+        views: how the inputs were made. There is one `Predictions`, with an axis B, for each view.
     """
 
     def infer(predictions: tuple[Predictions, ...]) -> Array:
@@ -138,7 +132,6 @@ def make_augmented(
             [one.class_logits for one in predictions],
             [one.mask_logits for one in predictions],
             views=views,
-            output_size=output_size,
             resize_before_inference=settings.resize_before_inference,
         )
 

@@ -1,4 +1,4 @@
-"""Average precision of instances, judged by pycocotools."""
+"""Average precision (AP) of instances, computed by pycocotools."""
 
 import contextlib
 import io
@@ -10,25 +10,24 @@ from jaxtyping import Bool, Float, Integer
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from tabulate import tabulate
 
 from maskformer_jax.categories import Category
 from maskformer_jax.data.example import Instance
 from maskformer_jax.data.run_lengths import bounding_box, encode_masks
-from maskformer_jax.evaluation.text import format_percent, format_summary
+from maskformer_jax.evaluation.tables import format_percent, format_summary, format_table
 
-# The first six of COCOeval's twelve numbers.
+# The first six of the twelve numbers that COCOeval computes.
 NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 
 _Annotations = list[dict[str, Any]]
 
 
 class InstanceMetric:
-    """Collects detections and true instances; masks are kept as run lengths.
+    """Collects detections and true instances, with masks as run-length encodings.
 
     Attributes:
-        images: For each image its size and the (true instances, detections), as COCO writes
-            annotations, the category ids being labels.
+        images: for each image its size and the (true instances, detections) as COCO annotations,
+            with labels as category ids.
     """
 
     def __init__(self, categories: Sequence[Category]) -> None:
@@ -43,12 +42,12 @@ class InstanceMetric:
         score: Float[np.ndarray, " n"],
         truth: Sequence[Instance],
     ) -> None:
-        """Count one image.
+        """Add one image.
 
         Args:
             masks: of the detections, in any order.
-            label: their classes 0..K-1.
-            score: how sure each is.
+            label: their classes, 0..K-1.
+            score: their confidences, 0..1.
             truth: the annotation.
         """
         found = [
@@ -70,18 +69,18 @@ class InstanceMetric:
     def merge(self, other: "InstanceMetric") -> None:
         """Add the images of `other`, as if they had been added here."""
         if other.categories != self.categories:
-            raise ValueError("cannot merge instances of other classes")
+            raise ValueError("cannot merge metrics with different classes")
         self.images += other.images
 
     def compute(self) -> dict[str, float]:
         """AP, AP50, AP75, and AP of small, medium and large instances, in percent.
 
-        A value is nan where there is no true instance to find.
+        A value is nan if there is no true instance of that size.
         """
         return self._run()[0]
 
     def per_class(self) -> Float[np.ndarray, " k"]:
-        """AP of each class in percent; nan for stuff and where there is no true instance."""
+        """AP of each class in percent; nan for stuff and for classes without a true instance."""
         return self._run()[1]
 
     def _run(self) -> tuple[dict[str, float], np.ndarray]:
@@ -89,15 +88,15 @@ class InstanceMetric:
         labels = [i for i, category in enumerate(self.categories) if category.is_thing]
         if not self.images or not labels:
             return dict.fromkeys(NAMES, float("nan")), per_class
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
-            judge = COCOeval(self._dataset(0), self._dataset(1), "segm")
-            judge.params.catIds = labels
-            judge.evaluate()
-            judge.accumulate()
-            judge.summarize()
-        values = [100 * value if value >= 0 else float("nan") for value in judge.stats[:6]]
-        # [IoU threshold, recall, class, size of instances, most detections]; -1: nothing to find.
-        precision = judge.eval["precision"][:, :, :, 0, -1]
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+            coco_eval = COCOeval(self._dataset(0), self._dataset(1), "segm")
+            coco_eval.params.catIds = labels
+            coco_eval.evaluate()
+            coco_eval.accumulate()
+            coco_eval.summarize()
+        values = [100 * value if value >= 0 else float("nan") for value in coco_eval.stats[:6]]
+        # Axes: IoU threshold, recall, class, instance size, detection limit. -1 means undefined.
+        precision = coco_eval.eval["precision"][:, :, :, 0, -1]
         exists = (precision >= 0).any(axis=(0, 1))
         average = 100 * precision.mean(axis=(0, 1))
         per_class[labels] = np.where(exists, average, np.nan)
@@ -116,7 +115,7 @@ class InstanceMetric:
                 for image, (size, _) in enumerate(self.images)
             ],
             "categories": [{"id": label} for label in range(len(self.categories))],
-            # Ids count from 1: COCOeval takes a match with annotation 0 for none.
+            # Ids start at 1 because COCOeval treats a match with annotation 0 as no match.
             "annotations": [
                 {**annotation, "id": i} for i, annotation in enumerate(annotations, start=1)
             ],
@@ -126,16 +125,14 @@ class InstanceMetric:
 
 
 def format_instance_table(metric: InstanceMetric) -> str:
-    """AP of each class of things and the summary as text, for people."""
+    """AP of each thing class and the summary as text."""
     summary, per_class = metric._run()
     rows = [
         (category.name, format_percent(float(value)))
         for category, value in zip(metric.categories, per_class, strict=True)
         if category.is_thing
     ]
-    classes = tabulate(
-        rows, headers=("class", "AP"), colalign=("left", "right"), disable_numparse=True
-    )
+    classes = format_table(rows, ("class", "AP"), text=1)
     return f"{classes}\n\n{format_summary(summary)}"
 
 

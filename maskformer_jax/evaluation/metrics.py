@@ -1,4 +1,4 @@
-"""All metrics of a task, collected from the same results."""
+"""All metrics of a task, collected together from the same results."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -14,23 +14,23 @@ from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.instances import InstanceMetric, format_instance_table
 from maskformer_jax.evaluation.panoptic import PanopticMetric, format_panoptic_table
 from maskformer_jax.evaluation.semantic import SemanticMetric, format_semantic_table
-from maskformer_jax.evaluation.text import format_summary
+from maskformer_jax.evaluation.tables import format_summary
 
-# The metric by which checkpoints of a task are compared.
+# The metric by which checkpoints are compared, for each task.
 MAIN_METRIC = {"semantic": "mIoU", "instance": "AP", "panoptic": "PQ"}
 
 T = TypeVar("T")
 
 
 class TaskMetrics:
-    """The metrics of a task; the same however the images are divided among several of these.
+    """The metrics of a task; images may be split over several instances, which are then merged.
 
     Args:
-        task: "semantic" (mIoU and its relatives, and PQ of stuff), "instance" (AP), or "panoptic"
-            (PQ, mIoU, and AP of the things).
+        task: "semantic" (mIoU, fwIoU, mACC, pACC, and PQ^St), "instance" (AP), or "panoptic"
+            (PQ, the semantic metrics, and AP of things).
         categories: K categories in label order.
-        augmented: Whether there are also labels from test-time augmentation; their metrics are
-            mIoU_tta, fwIoU_tta, ...
+        augmented: whether to score labels from test-time augmentation too, as mIoU_tta,
+            fwIoU_tta, ...
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class TaskMetrics:
         self.categories = tuple(categories)
         self.semantic = SemanticMetric(len(categories)) if task != "instance" else None
         self.augmented = SemanticMetric(len(categories)) if augmented else None
-        # Of a semantic segmentation all segments are stuff (PQ^St in the paper).
+        # All segments of a semantic segmentation are stuff (PQ^St in the paper).
         things = [category.is_thing and task == "panoptic" for category in categories]
         self.panoptic = PanopticMetric(things) if task != "instance" else None
         self.instances = InstanceMetric(categories) if task != "semantic" else None
 
     def add(self, example: EvalExample, outputs: Outputs) -> None:
-        """Count the results of one image.
+        """Add the results of one image.
 
         Raises:
-            UserError: the example lacks the annotation that the task needs.
+            UserError: the example lacks an annotation that the task needs.
         """
         if self.semantic is not None:
             self.semantic.add(outputs.semantic, self._need(example, example.label_map, "label map"))
@@ -88,7 +88,7 @@ class TaskMetrics:
             self.instances.merge(other.instances)
 
     def compute(self) -> dict[str, float]:
-        """All metrics in percent, the main one first; nan where one does not exist."""
+        """All metrics in percent, the main one first; undefined ones are nan."""
         panoptic = {} if self.panoptic is None else self.panoptic.compute()
         semantic = {} if self.semantic is None else self.semantic.compute()
         instances = {} if self.instances is None else self.instances.compute()
@@ -97,7 +97,7 @@ class TaskMetrics:
         return panoptic | semantic | instances | self._augmented_scores()
 
     def table(self) -> str:
-        """Every class and the summary as text, for people."""
+        """The scores of every class and the summary as text."""
         parts = []
         if self.task == "panoptic" and self.panoptic is not None:
             parts.append(format_panoptic_table(self.panoptic, self.categories))
@@ -112,19 +112,19 @@ class TaskMetrics:
         return "\n\n".join(parts)
 
     def charts(self) -> dict[str, np.ndarray]:
-        """Pictures, uint8 RGB, by name: the main metric of each class, and the confusion matrix."""
-        pictures = {}
+        """Charts by name, uint8 RGB: the main metric by class, and the confusion matrix."""
+        charts = {}
         if self.task == "panoptic" and self.panoptic is not None:
             scores = self.panoptic.per_class().pq
-            pictures["PQ_by_class"] = class_chart(scores, self.categories, title="PQ by class")
+            charts["PQ_by_class"] = class_chart(scores, self.categories, title="PQ by class")
         if self.semantic is not None:
             iou = self.semantic.per_class().iou
-            pictures["IoU_by_class"] = class_chart(iou, self.categories, title="IoU by class")
-            pictures["confusion"] = confusion_chart(self.semantic.confusion, self.categories)
+            charts["IoU_by_class"] = class_chart(iou, self.categories, title="IoU by class")
+            charts["confusion"] = confusion_chart(self.semantic.confusion, self.categories)
         if self.task == "instance" and self.instances is not None:
             scores = self.instances.per_class()
-            pictures["AP_by_class"] = class_chart(scores, self.categories, title="AP by class")
-        return pictures
+            charts["AP_by_class"] = class_chart(scores, self.categories, title="AP by class")
+        return charts
 
     def _stuff_quality(self) -> dict[str, float]:
         assert self.panoptic is not None

@@ -1,8 +1,8 @@
-"""Panoptic quality by the rules of panopticapi, the official judge of COCO and ADE20K panoptic.
+"""Panoptic quality by the rules of panopticapi, the official tool for COCO and ADE20K panoptic.
 
-PQ (arXiv 1801.00868) multiplies how well segments are recognised with how well they are drawn. A
-predicted and a true segment match where their categories agree and their IoU is above 0.5, which
-makes matches unique.
+PQ (arXiv 1801.00868) is the product of recognition quality (RQ) and segmentation quality (SQ). A
+predicted and a true segment match if their categories agree and their IoU exceeds 0.5, which makes
+matches unique.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
-from tabulate import tabulate
 
 from maskformer_jax.categories import Category
 from maskformer_jax.data.example import PanopticLabels
 from maskformer_jax.evaluation.semantic import count_pairs
-from maskformer_jax.evaluation.text import format_percent, format_summary
+from maskformer_jax.evaluation.tables import format_percent, format_summary, format_table
 
 _GROUPS = ("", "_things", "_stuff")
 
 
 class ClassQuality(NamedTuple):
-    """The scores of each class in percent; nan where it occurs neither truly nor predicted."""
+    """The scores of each class in percent; nan for classes in neither truth nor predictions."""
 
     pq: Float[np.ndarray, " k"]
     sq: Float[np.ndarray, " k"]
@@ -29,7 +28,7 @@ class ClassQuality(NamedTuple):
 
 
 class PanopticMetric:
-    """Counts matches over images; the same however the images are divided, but for rounding.
+    """Counts matches over images; splitting the images changes results only by rounding.
 
     Attributes:
         counts: float64 [K, 4], for each class true positives, false positives, false negatives,
@@ -43,10 +42,10 @@ class PanopticMetric:
     def add(
         self, id_map: Integer[np.ndarray, "h w"], labels: Mapping[int, int], truth: PanopticLabels
     ) -> None:
-        """Count one image.
+        """Add one image.
 
-        Areas of true segments are taken from their annotation, as panopticapi does, and pixels of
-        an id that the annotation does not list belong to no segment.
+        As in panopticapi, areas of true segments come from the annotation, and pixels with an id
+        that the annotation does not list belong to no segment.
 
         Args:
             id_map: predicted segment ids, 0 for none.
@@ -54,8 +53,8 @@ class PanopticMetric:
             truth: the annotation, of the same size.
 
         Raises:
-            ValueError: sizes differ, an id has pixels but no class or the other way round, or a
-                class is not in 0..K-1. Nothing is counted then.
+            ValueError: sizes differ, an id has pixels but no class or a class but no pixels, or a
+                class is not in 0..K-1. The counts are unchanged then.
         """
         if id_map.shape != truth.id_map.shape:
             raise ValueError(
@@ -69,7 +68,7 @@ class PanopticMetric:
         predicted = ids[ids != 0].tolist()
         if set(predicted) != set(labels):
             raise ValueError(
-                f"the id map holds the segments {predicted}, but the list {sorted(labels)}"
+                f"the id map has the segments {predicted}, but labels for {sorted(labels)}"
             )
         columns = {int(true_id): i for i, true_id in enumerate(true_ids)}
         overlap = np.zeros((len(predicted), len(truth.segments)), np.int64)
@@ -90,17 +89,17 @@ class PanopticMetric:
     def add_semantic(
         self, prediction: Integer[np.ndarray, "h w"], label_map: Integer[np.ndarray, "h w"]
     ) -> None:
-        """Count one semantic segmentation: each class of an image is one segment of stuff.
+        """Add one semantic segmentation, in which each class of the image is one stuff segment.
 
-        This is what the paper's PQ^St is for semantic models (section 4.1); `is_thing` should be
-        False for all classes.
+        This gives the paper's PQ^St for semantic models (section 4.1); `is_thing` should be False
+        for all classes.
 
         Args:
             prediction: labels 0..K-1, or -1 for none.
             label_map: ground truth of the same size, labels 0..K-1 or -1 for void.
 
         Raises:
-            ValueError: the sizes differ or a value is out of range. Nothing is counted then.
+            ValueError: the sizes differ or a value is out of range. The counts are unchanged then.
         """
         confusion = count_pairs(prediction, label_map, num_classes=len(self.counts))
         pairs = confusion[:-1]
@@ -119,7 +118,7 @@ class PanopticMetric:
     def merge(self, other: "PanopticMetric") -> None:
         """Add the counts of `other`, as if its images had been added here."""
         if not np.array_equal(other.is_thing, self.is_thing):
-            raise ValueError("cannot merge counts over other classes")
+            raise ValueError("cannot merge metrics with different classes")
         self.counts += other.counts
 
     def per_class(self) -> ClassQuality:
@@ -135,7 +134,7 @@ class PanopticMetric:
         return quality
 
     def compute(self) -> dict[str, float]:
-        """The means over the classes that occur, in percent; nan where none does.
+        """The means over the classes that occur, in percent; nan if none does.
 
         Returns:
             PQ, SQ, RQ of all classes, then PQ_things, ..., RQ_stuff.
@@ -162,14 +161,14 @@ class PanopticMetric:
         num_classes = len(self.counts)
         for what, values in (("prediction", labels), ("annotation", true_labels)):
             if values.size and not 0 <= values.min() <= values.max() < num_classes:
-                raise ValueError(f"the {what} holds a class outside 0..{num_classes - 1}")
+                raise ValueError(f"the {what} has a class outside 0..{num_classes - 1}")
         union = areas[:, None] + true_areas - overlap - on_void[:, None]
-        # Only a wrong area in the annotation makes a union empty.
+        # A union is only empty if the annotation states a wrong area.
         iou = np.where(union > 0, overlap / np.maximum(union, 1), 0)
         match = (labels[:, None] == true_labels) & ~is_crowd & (iou > 0.5)
 
-        # Predictions that lie mostly where nobody can say are no mistakes. Of several crowd
-        # regions of a class only the last counts, as in panopticapi.
+        # Predictions mostly on void or crowd regions of their class are not false positives. Of
+        # several crowd regions of a class only the last one counts, as in panopticapi.
         last_crowd = {int(true_labels[i]): i for i in np.flatnonzero(is_crowd)}
         in_crowd = np.array(
             [
@@ -178,8 +177,8 @@ class PanopticMetric:
             ],
             int,
         )
-        unjudged = (on_void + in_crowd) / areas > 0.5
-        wrong = ~match.any(axis=1) & ~unjudged
+        ignored = (on_void + in_crowd) / areas > 0.5
+        wrong = ~match.any(axis=1) & ~ignored
         missed = ~match.any(axis=0) & ~is_crowd
         row, column = np.nonzero(match)
         for i, (found, weights) in enumerate(
@@ -194,7 +193,7 @@ class PanopticMetric:
 
 
 def format_panoptic_table(metric: PanopticMetric, categories: Sequence[Category]) -> str:
-    """The scores of each class and the summary as text, for people.
+    """The scores of each class and the summary as text.
 
     Args:
         metric: the counts.
@@ -210,12 +209,8 @@ def format_panoptic_table(metric: PanopticMetric, categories: Sequence[Category]
         )
         for i, category in enumerate(categories)
     ]
-    classes = tabulate(
-        rows,
-        headers=("class", "kind", "PQ", "SQ", "RQ", "found", "wrong", "missed"),
-        colalign=("left", "left", *("right",) * 6),
-        disable_numparse=True,
-    )
+    headers = ("class", "kind", "PQ", "SQ", "RQ", "found", "wrong", "missed")
+    classes = format_table(rows, headers, text=2)
     return f"{classes}\n\n{format_summary(metric.compute())}"
 
 

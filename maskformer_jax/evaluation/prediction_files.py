@@ -1,4 +1,4 @@
-"""Predictions in the formats that the official tools of the data sets read."""
+"""Saving predictions in the formats of the official evaluation tools."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -6,26 +6,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Integer
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import Category
 from maskformer_jax.data.eval_examples import EvalExample
+from maskformer_jax.data.panoptic import encode_ids
 from maskformer_jax.data.run_lengths import encode_masks
+from maskformer_jax.evaluation.drawing import draw_comparison
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.pictures import compare
-from maskformer_jax.evaluation.result import list_instances, list_segments
-from maskformer_jax.pictures.files import encode_image
+from maskformer_jax.evaluation.result import (
+    ClassesView,
+    FoundInstance,
+    Result,
+    Segment,
+    SegmentsView,
+    to_result,
+)
+from maskformer_jax.types import VOID
+from maskformer_jax.visualize.files import encode_image
 
-_SMALLEST_SCORE = 1e-4  # of an instance that is worth a line
+_MIN_LISTED_SCORE = 1e-4  # of an instance
 
 
 class PredictionFiles:
-    """Writes the PNGs of each image as it comes, and the JSON files at the end.
+    """Writes the PNGs of each image immediately, and the JSON files at the end.
 
     Args:
-        folder: Where to write.
-        formats: Some of `formats.FORMATS`.
+        folder: where to write.
+        formats: any of `prediction_formats.FORMATS`.
         categories: K categories in label order.
     """
 
@@ -36,11 +45,11 @@ class PredictionFiles:
         self._formats = set(formats)
         self._categories = tuple(categories)
         self._ids = np.array([category.category_id for category in categories])
-        # File name to its records, in the order of the images.
+        # JSON file name to its records, in the order of the images.
         self.records: dict[str, list[dict[str, Any]]] = {}
 
     def add(self, example: EvalExample, outputs: Outputs) -> None:
-        """Writes what there is of one image.
+        """Write the PNGs of one image and collect its JSON records.
 
         Raises:
             UserError: a file cannot be written.
@@ -49,24 +58,24 @@ class PredictionFiles:
         if "labels" in self._formats and labels is not None:
             self._write(f"predictions/{name}", _greyscale(labels, len(self._categories) - 1))
         if "pictures" in self._formats:
-            picture = compare(example, outputs, self._categories)
+            picture = draw_comparison(example, outputs, self._categories)
             if picture is not None:
                 self._write(f"pictures/{name}", encode_image(picture))
         if "category-ids" in self._formats and labels is not None:
-            ids = np.where(labels < 0, 0, self._ids[labels])
+            ids = np.where(labels == VOID, 0, self._ids[labels])
             self._write(f"category_ids/{name}", _greyscale(ids, int(self._ids.max())))
         if "coco" in self._formats:
-            self.take_over(self._coco_records(example, outputs))
+            self.take_over(self._coco_records(example, to_result(outputs)))
             if outputs.panoptic is not None:
-                self._write(f"panoptic/{name}", encode_ids(outputs.panoptic.id_map))
+                self._write(f"panoptic/{name}", encode_image(encode_ids(outputs.panoptic.id_map)))
 
     def take_over(self, records: Mapping[str, list[dict[str, Any]]]) -> None:
-        """Adds the records of another one of these, whose PNGs are written."""
+        """Add the records of another process, which has written its own PNGs."""
         for file, more in records.items():
             self.records.setdefault(file, []).extend(more)
 
     def finish(self) -> None:
-        """Writes the JSON files.
+        """Write the JSON files.
 
         Raises:
             UserError: a file cannot be written.
@@ -82,69 +91,70 @@ class PredictionFiles:
             write_atomically(self._folder / file, json.dumps(content))
 
     def _coco_records(
-        self, example: EvalExample, outputs: Outputs
+        self, example: EvalExample, result: Result
     ) -> dict[str, list[dict[str, Any]]]:
-        image_id = coco_image_id(example.image_id)
-        files: dict[str, list[dict[str, Any]]] = {}
-        segments, instances = list_segments(outputs), list_instances(outputs)
-        if outputs.semantic is not None and segments is None:
-            labels = np.unique(outputs.semantic[outputs.semantic >= 0])
-            files["sem_seg_predictions.json"] = [
-                {
-                    "file_name": example.image_id,
-                    "category_id": int(self._ids[label]),
-                    "segmentation": rle,
-                }
-                for label, rle in zip(
-                    labels, text_rles(outputs.semantic == labels[:, None, None]), strict=True
-                )
-            ]
-        if segments is not None:
-            infos = [
-                {"id": segment.segment_id, "category_id": int(self._ids[segment.label])}
-                for segment in segments
-            ]
-            files["panoptic.json"] = [
-                {
-                    "image_id": image_id,
-                    "file_name": f"{example.image_id}.png",
-                    "segments_info": infos,
-                }
-            ]
-        if instances is not None:
-            sure = [instance for instance in instances if instance.score >= _SMALLEST_SCORE]
-            masks = np.array([instance.mask for instance in sure], bool)
-            files["instances.json"] = [
-                {
-                    "image_id": image_id,
-                    "category_id": int(self._ids[instance.label]),
-                    "segmentation": rle,
-                    "score": instance.score,
-                }
-                for instance, rle in zip(sure, text_rles(masks), strict=True)
-            ]
+        files = {}
+        match result.main_view:
+            case SegmentsView(_, segments):
+                files["panoptic.json"] = [self._panoptic_record(example, segments)]
+            case ClassesView(label_map):
+                files["sem_seg_predictions.json"] = self._semantic_records(example, label_map)
+        if result.instances is not None:
+            files["instances.json"] = self._instance_records(example, result.instances)
         return files
+
+    def _panoptic_record(self, example: EvalExample, segments: Sequence[Segment]) -> dict[str, Any]:
+        infos = [
+            {"id": segment.segment_id, "category_id": int(self._ids[segment.label])}
+            for segment in segments
+        ]
+        return {
+            "image_id": coco_image_id(example.image_id),
+            "file_name": f"{example.image_id}.png",
+            "segments_info": infos,
+        }
+
+    def _semantic_records(
+        self, example: EvalExample, label_map: np.ndarray
+    ) -> list[dict[str, Any]]:
+        labels = np.unique(label_map[label_map != VOID])
+        rles = text_rles(label_map == labels[:, None, None])
+        return [
+            {
+                "file_name": example.image_id,
+                "category_id": int(self._ids[label]),
+                "segmentation": rle,
+            }
+            for label, rle in zip(labels, rles, strict=True)
+        ]
+
+    def _instance_records(
+        self, example: EvalExample, instances: Sequence[FoundInstance]
+    ) -> list[dict[str, Any]]:
+        listed = [instance for instance in instances if instance.score >= _MIN_LISTED_SCORE]
+        rles = text_rles(np.array([instance.mask for instance in listed], bool))
+        return [
+            {
+                "image_id": coco_image_id(example.image_id),
+                "category_id": int(self._ids[instance.label]),
+                "segmentation": rle,
+                "score": instance.score,
+            }
+            for instance, rle in zip(listed, rles, strict=True)
+        ]
 
     def _write(self, name: str, data: bytes) -> None:
         write_atomically(self._folder / name, data)
 
 
-def encode_ids(id_map: Integer[np.ndarray, "h w"]) -> bytes:
-    """A PNG in COCO's way of writing segment ids, id = R + 256 G + 65536 B."""
-    planes: UInt8[np.ndarray, "h w 3"] = np.stack(
-        [id_map >> shift & 255 for shift in (0, 8, 16)], axis=-1
-    ).astype(np.uint8)
-    return encode_image(planes)
-
-
 def coco_image_id(image_id: str) -> int | str:
-    """COCO's images go by numbers; the names of other data sets stay what they are."""
+    """COCO's numeric image id; the image ids of other data sets are returned unchanged."""
     stem = image_id.rpartition("/")[2]
     return int(stem) if stem.isdecimal() else image_id
 
 
 def text_rles(masks: np.ndarray) -> list[dict[str, Any]]:
-    """Run lengths of masks [n, h, w] that can be written as JSON."""
+    """Run-length encodings of masks [n, h, w] that can be stored as JSON."""
     return [{**rle, "counts": rle["counts"].decode()} for rle in encode_masks(masks)]
 
 

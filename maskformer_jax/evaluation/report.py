@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: `metrics.json` and a printed table."""
+"""The report of an evaluation: a printed table and `metrics.json`."""
 
 import json
 import math
@@ -11,8 +11,8 @@ from maskformer_jax.atomic_write import write_atomically
 def write_metrics(folder: Path, metrics: Mapping[str, float]) -> Path:
     """Write `metrics.json`, a flat object from metric name to value, and return its path.
 
-    A metric that does not exist (nan, as when nothing was labelled) becomes null, because JSON
-    knows no nan. The file appears whole or not at all.
+    An undefined metric (nan, for example when nothing is labelled) becomes null, since JSON has no
+    nan. The file is written atomically.
 
     Raises:
         UserError: the folder or file cannot be written.
@@ -28,7 +28,7 @@ def write_metrics(folder: Path, metrics: Mapping[str, float]) -> Path:
 def report(
     table: str, metrics: Mapping[str, float], *, title: str, output: Path | None = None
 ) -> None:
-    """Print `title` and `table`, and write `metrics.json` where a folder `output` is given.
+    """Print `title` and `table`, and write `metrics.json` to the folder `output` if there is one.
 
     Raises:
         UserError: the file cannot be written. The table has been printed by then.

@@ -1,4 +1,4 @@
-"""The results of one image in a form that is pleasant to use."""
+"""The results of one image, in a form convenient for users."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from maskformer_jax.evaluation.inference import Outputs
 
 
 class Segment(NamedTuple):
-    """One segment of a panoptic map."""
+    """One segment of a predicted panoptic map."""
 
     segment_id: int  # its value in the map, 1..n
     label: int  # class 0..K-1
@@ -19,38 +19,65 @@ class Segment(NamedTuple):
 
 
 class FoundInstance(NamedTuple):
-    """One object; the masks of several may overlap."""
+    """One detected object; masks of different objects may overlap."""
 
     label: int  # class 0..K-1
     score: float  # 0..1
     mask: np.ndarray  # bool [H, W]
 
 
+class SegmentsView(NamedTuple):
+    """A result as segments."""
+
+    id_map: np.ndarray  # int32 [H, W], segment ids, 0 for pixels of no segment
+    segments: tuple[Segment, ...]  # by id
+
+
+class ClassesView(NamedTuple):
+    """A result as classes."""
+
+    label_map: np.ndarray  # int32 [H, W], labels 0..K-1, -1 for none
+
+
+class InstancesView(NamedTuple):
+    """A result as instances."""
+
+    instances: tuple[FoundInstance, ...]  # in descending order of score
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a model says about one image, at the image's own size.
+    """The prediction for one image, at the image's own size.
 
-    A field is None where the model does not give it.
+    A field is None if the model's task does not include it.
     """
 
-    semantic: np.ndarray | None = None  # int32 [H, W], labels 0..K-1
-    panoptic: np.ndarray | None = None  # int32 [H, W], segment ids, 0 where there is none
+    semantic: np.ndarray | None = None  # int32 [H, W], labels 0..K-1, -1 for none
+    panoptic: np.ndarray | None = None  # int32 [H, W], segment ids, 0 for pixels of no segment
     segments: tuple[Segment, ...] | None = None  # of `panoptic`, by id
-    instances: tuple[FoundInstance, ...] | None = None  # the surest first
+    instances: tuple[FoundInstance, ...] | None = None  # in descending order of score
+
+    @property
+    def main_view(self) -> SegmentsView | ClassesView | InstancesView:
+        """What represents the image best: its segments, else its classes, else its instances."""
+        if self.segments is not None and self.panoptic is not None:
+            return SegmentsView(self.panoptic, self.segments)
+        if self.semantic is not None:
+            return ClassesView(self.semantic)
+        return InstancesView(self.instances or ())
 
 
-def describe(outputs: Outputs) -> Result:
-    """The results of one image from its arrays, without an axis B."""
+def to_result(outputs: Outputs) -> Result:
+    """Convert the arrays of one image, without an axis B."""
     return Result(
         semantic=outputs.semantic,
         panoptic=None if outputs.panoptic is None else outputs.panoptic.id_map,
-        segments=list_segments(outputs),
-        instances=list_instances(outputs),
+        segments=_list_segments(outputs),
+        instances=_list_instances(outputs),
     )
 
 
-def list_segments(outputs: Outputs) -> tuple[Segment, ...] | None:
-    """The segments of a panoptic result; None where there is none."""
+def _list_segments(outputs: Outputs) -> tuple[Segment, ...] | None:
     found = outputs.panoptic
     if found is None:
         return None
@@ -67,8 +94,7 @@ def list_segments(outputs: Outputs) -> tuple[Segment, ...] | None:
     )
 
 
-def list_instances(outputs: Outputs) -> tuple[FoundInstance, ...] | None:
-    """The instances of a result, the surest first; None where there are none asked for."""
+def _list_instances(outputs: Outputs) -> tuple[FoundInstance, ...] | None:
     found = outputs.instances
     if found is None:
         return None

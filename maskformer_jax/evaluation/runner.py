@@ -1,4 +1,4 @@
-"""From a model and a data set to the numbers that papers print."""
+"""Running a model over a data set and collecting its metrics."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
@@ -21,30 +21,30 @@ from maskformer_jax.evaluation.inference import (
     make_postprocess,
 )
 from maskformer_jax.evaluation.metrics import TaskMetrics
-from maskformer_jax.postprocess import View
+from maskformer_jax.postprocess import ImageSizes, View
 from maskformer_jax.progress import Progress
 from maskformer_jax.resize import padded_size
 from maskformer_jax.types import Predictions
 
-_MAX_WAITING = 256  # examples that wait for others of their size
+_MAX_WAITING = 256  # examples held back until a batch of their size is full
 
 
 class EvalGroup(NamedTuple):
-    """Examples that go through the network together: same input size, same output size."""
+    """Examples that share a batch: equal input sizes and equal output sizes."""
 
     examples: list[EvalExample]
-    images: np.ndarray  # uint8 [B, H, W, 3], filled up with zeros to the full batch size
+    images: np.ndarray  # uint8 [B, H, W, 3], padded with blank images to the full batch size
     output_size: Size
 
 
 class Evaluator:
-    """Runs a model on examples; compiles the network once for each input size.
+    """Runs a model on examples; compiles the network once per input size.
 
     Args:
-        model: A MaskFormer or a per-pixel baseline.
-        config: Its recipe (`eval` and `model.size_divisibility` are used).
+        model: a MaskFormer or a per-pixel baseline.
+        config: its recipe; `eval` and `model.size_divisibility` are used.
         categories: K categories in label order.
-        devices: Those that share the work; each takes `eval.batch_size` images at a time.
+        devices: devices that share the work; each takes `eval.batch_size` images at a time.
     """
 
     def __init__(
@@ -67,23 +67,21 @@ class Evaluator:
         return self._devices.spread(make_network(self._model.apply))
 
     def predict(self, variables: Any, group: EvalGroup) -> Outputs:
-        """What the task asks for, as NumPy arrays with an axis B in front, at the output size."""
+        """The results of a group as NumPy arrays with a leading axis B, at the output size."""
         predictions = self._run_network(variables, group.images)
-        postprocess = self._postprocess(group.images.shape[1:3], group.output_size)
-        outputs = postprocess((), predictions)
+        outputs = self._postprocess(self._sizes(group.images, group.output_size))((), predictions)
         if self._config.eval.tta.enabled:
             outputs = outputs._replace(semantic_tta=self._predict_augmented(variables, group))
         return jax.tree.map(np.asarray, outputs)
 
     def _predict_augmented(self, variables: Any, group: EvalGroup) -> Any:
         batches = list(make_views(group.images, self._config.eval.tta))
-        # Every view waits for the others as logits, which are small.
+        # All views are kept as logits, which are small, until the last has been run.
         predictions = tuple(self._run_network(variables, images) for images, _ in batches)
         views = tuple(
-            View(self._padded_size(images.shape[1:3]), images.shape[1:3], mirrored)
-            for images, mirrored in batches
+            View(self._sizes(images, group.output_size), mirrored) for images, mirrored in batches
         )
-        return self._augmented(views, group.output_size)((), predictions)
+        return self._augmented(views)((), predictions)
 
     def _run_network(self, variables: Any, images: np.ndarray) -> Predictions:
         multiple = self._config.eval.size_multiple
@@ -96,9 +94,11 @@ class Evaluator:
         valid[:, : images.shape[1], : images.shape[2]] = True
         return self._network(variables, (padded, valid))
 
-    def _padded_size(self, image_size: Size) -> Size:
+    def _sizes(self, images: np.ndarray, output_size: Size) -> ImageSizes:
+        image_size = images.shape[1:3]
         size = padded_size(image_size, self._config.eval.size_multiple)
-        return padded_size(size, self._config.model.size_divisibility)
+        size = padded_size(size, self._config.model.size_divisibility)
+        return ImageSizes(size, image_size, output_size)
 
     def evaluate(
         self,
@@ -108,13 +108,13 @@ class Evaluator:
         total: int | None = None,
         on_result: Callable[[EvalExample, Outputs], None] | None = None,
     ) -> TaskMetrics:
-        """Collects the metrics of the task over all examples.
+        """Compute the task's metrics over all examples.
 
         Args:
-            variables: Of the model.
-            examples: With annotations at original size.
-            total: Their number, for the progress line.
-            on_result: Called with each example and its results, without the axis B.
+            variables: of the model.
+            examples: with annotations at original size.
+            total: number of examples, for the progress display.
+            on_result: called with each example and its results, which have no axis B.
 
         Raises:
             UserError: an example lacks the annotation that the task needs.
@@ -135,30 +135,20 @@ class Evaluator:
                 progress.update(len(group.examples))
         return metrics
 
-    def _compile_postprocess(
-        self, image_size: Size, output_size: Size
-    ) -> Callable[[Any, Any], Outputs]:
-        postprocess = make_postprocess(
-            self._config.eval,
-            self._categories,
-            padded_size=self._padded_size(image_size),
-            image_size=image_size,
-            output_size=output_size,
+    def _compile_postprocess(self, sizes: ImageSizes) -> Callable[[Any, Any], Outputs]:
+        return self._devices.spread(
+            make_postprocess(self._config.eval, self._categories, sizes=sizes)
         )
-        return self._devices.spread(postprocess)
 
-    def _compile_augmented(
-        self, views: tuple[View, ...], output_size: Size
-    ) -> Callable[[Any, Any], Any]:
-        augmented = make_augmented(self._config.eval, views, output_size=output_size)
-        return self._devices.spread(augmented)
+    def _compile_augmented(self, views: tuple[View, ...]) -> Callable[[Any, Any], Any]:
+        return self._devices.spread(make_augmented(self._config.eval, views))
 
 
 def make_views(images: np.ndarray, settings: TTAConfig) -> Iterator[tuple[np.ndarray, bool]]:
-    """The views of a batch, uint8 [B, h, w, 3], and whether they are mirrored.
+    """Yield the views of a batch, uint8 [B, h, w, 3], and whether they are mirrored.
 
-    Sizes rise, each size plain and then mirrored. As published, all start from the images as they
-    were resized for evaluation, not from the files.
+    Sizes come in the order of `short_edges`, each plain and then mirrored. As published, all are
+    made from the images as resized for evaluation, not from the original files.
     """
     for short_edge in settings.short_edges:
         size = shortest_edge_size(images.shape[1:3], short_edge, settings.max_size)
@@ -169,7 +159,7 @@ def make_views(images: np.ndarray, settings: TTAConfig) -> Iterator[tuple[np.nda
 
 
 def merge_processes(metrics: TaskMetrics) -> TaskMetrics:
-    """The metrics over the images of all processes; every process must call it."""
+    """Merge the metrics of all processes; every process must call this."""
     first, *others = gather(metrics)
     for other in others:
         first.merge(other)
@@ -177,10 +167,10 @@ def merge_processes(metrics: TaskMetrics) -> TaskMetrics:
 
 
 def group_examples(examples: Iterable[EvalExample], batch_size: int) -> Iterator[EvalGroup]:
-    """Collects examples of equal sizes into full batches; leftovers come at the end, filled up.
+    """Yield batches of examples of equal sizes; incomplete, padded ones mostly at the end.
 
-    Where many sizes wait for their like, the one with most examples goes first, so that memory
-    does not grow with the data set.
+    When 256 examples are waiting, the largest incomplete batch is yielded early, so that
+    memory does not grow with the data set.
     """
     waiting: dict[tuple[Size, Size], list[EvalExample]] = {}
     for example in examples:

@@ -1,9 +1,9 @@
 """Semantic segmentation metrics from one confusion matrix: mIoU, fwIoU, mACC, pACC.
 
-The published results (paper section 4) were judged by detectron2's `SemSegEvaluator`. Its mIoU
+The published results (paper section 4) were computed by detectron2's `SemSegEvaluator`. Its mIoU
 changed in July 2022 for data sets where some class never occurs in the ground truth; `compute`
-gives the present definition as `mIoU` and the one at publication time as `mIoU_older`. They agree
-when every class occurs.
+returns the present definition as `mIoU` and the one at publication time as `mIoU_older`. They agree
+if every class occurs.
 """
 
 from collections.abc import Sequence
@@ -11,27 +11,27 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64, Integer
-from tabulate import tabulate
 
 from maskformer_jax.categories import Category
-from maskformer_jax.evaluation.text import format_percent, format_summary
+from maskformer_jax.evaluation.tables import format_percent, format_summary, format_table
+from maskformer_jax.types import VOID
 
 
 class ClassScores(NamedTuple):
-    """The scores of each class, in label order, counted over all labelled pixels."""
+    """The scores of each class, in label order, over all labelled pixels."""
 
-    iou: Float[np.ndarray, " k"]  # percent; nan where the ground truth has no such pixel
-    accuracy: Float[np.ndarray, " k"]  # percent of its pixels found; nan likewise
+    iou: Float[np.ndarray, " k"]  # percent; nan for classes absent from the ground truth
+    accuracy: Float[np.ndarray, " k"]  # percent of the class's pixels that are found; nan likewise
     pixels: Int64[np.ndarray, " k"]  # ground-truth pixels
-    predicted: Int64[np.ndarray, " k"]  # predicted pixels, those on void not counted
+    predicted: Int64[np.ndarray, " k"]  # predicted pixels, without those on void
 
 
 class SemanticMetric:
-    """Counts (predicted, true) label pairs over images; exact however the images are divided.
+    """Counts (predicted, true) label pairs over images; exact however the images are split.
 
     Attributes:
         confusion: int64 [K+1, K+1], pixels by predicted label (row) and true label (column). The
-            last column collects the predictions on void, the last row pixels without a prediction.
+            last column counts predictions on void, the last row pixels without a prediction.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -45,14 +45,14 @@ class SemanticMetric:
         prediction: Integer[np.ndarray, "h w"],
         label_map: Integer[np.ndarray, "label_h label_w"],
     ) -> None:
-        """Count one image.
+        """Add one image.
 
         Args:
-            prediction: labels 0..K-1, or -1 for none, which is wrong wherever there is a label.
+            prediction: labels 0..K-1, or -1 for none, which is wrong on every labelled pixel.
             label_map: ground truth of the same size, labels 0..K-1 or -1 for void.
 
         Raises:
-            ValueError: the sizes differ or a value is out of range. Nothing is counted then.
+            ValueError: the sizes differ or a value is out of range. The counts are unchanged then.
         """
         self.confusion += count_pairs(prediction, label_map, num_classes=self.num_classes)
 
@@ -60,14 +60,14 @@ class SemanticMetric:
         """Add the counts of `other`, as if its images had been added here."""
         if other.num_classes != self.num_classes:
             raise ValueError(
-                f"cannot merge counts over {other.num_classes} classes into {self.num_classes}"
+                f"cannot merge counts of {other.num_classes} classes into {self.num_classes}"
             )
         self.confusion += other.confusion
 
     def per_class(self) -> ClassScores:
         """IoU, accuracy and pixel counts of each class."""
         k = self.num_classes
-        # Predictions on void count for nothing: only the first K columns enter.
+        # Predictions on void are ignored: only the first K columns enter.
         labelled = self.confusion[:, :k]
         hits = np.diagonal(labelled)
         pixels = labelled.sum(axis=0)
@@ -80,16 +80,16 @@ class SemanticMetric:
         )
 
     def compute(self) -> dict[str, float]:
-        """The summary, in percent; every value is nan when no labelled pixel was added.
+        """The summary, in percent; all values are nan if no labelled pixel was added.
 
         Returns:
             mIoU: mean IoU over the classes that occur in the ground truth.
-            fwIoU: their IoU weighted by their pixels.
+            fwIoU: their IoU weighted by pixel frequency.
             mACC: mean accuracy over the classes that occur in the ground truth.
-            pACC: share of the labelled pixels that are right.
-            mIoU_older: as mIoU, but a class that is only predicted counts as 0; this is what
-                detectron2 reported when the paper was published, and what the official script of
-                Cityscapes means by the mean class IoU.
+            pACC: share of the labelled pixels that are correct.
+            mIoU_older: as mIoU, but classes that occur only in predictions count as 0. This is
+                what detectron2 reported when the paper was published, and the mean class IoU of
+                the official Cityscapes script.
         """
         scores = self.per_class()
         occurs = scores.pixels > 0
@@ -126,17 +126,17 @@ def count_pairs(
     width = num_classes + 1
     if prediction.size == 0:
         return np.zeros((width, width), np.int64)
-    _check_range("prediction", prediction, lowest=-1, highest=num_classes - 1)
-    _check_range("label map", label_map, lowest=-1, highest=num_classes - 1)
+    _check_range("prediction", prediction, highest=num_classes - 1)
+    _check_range("label map", label_map, highest=num_classes - 1)
     predicted, truth = prediction.astype(np.int64), label_map.astype(np.int64)
     for labels in (predicted, truth):
-        labels[labels < 0] = num_classes
+        labels[labels == VOID] = num_classes
     pairs = predicted * width + truth
     return np.bincount(pairs.ravel(), minlength=width**2).reshape(width, width)
 
 
 def format_semantic_table(metric: SemanticMetric, categories: Sequence[Category]) -> str:
-    """The per-class scores and the summary as text, for people.
+    """The per-class scores and the summary as text.
 
     Args:
         metric: the counts.
@@ -155,12 +155,7 @@ def format_semantic_table(metric: SemanticMetric, categories: Sequence[Category]
             categories, scores.iou, scores.accuracy, scores.pixels, strict=True
         )
     ]
-    classes = tabulate(
-        rows,
-        headers=("class", "IoU", "accuracy", "% of pixels"),
-        colalign=("left", "right", "right", "right"),
-        disable_numparse=True,
-    )
+    classes = format_table(rows, ("class", "IoU", "accuracy", "% of pixels"), text=1)
     return f"{classes}\n\n{format_summary(metric.compute())}"
 
 
@@ -170,14 +165,14 @@ def _percent(
     *,
     where: np.ndarray,
 ) -> Float[np.ndarray, " k"]:
-    """100 * part / whole, nan outside `where`, without the warning of a division by zero."""
+    """100 * part / whole; nan outside `where`, without a warning for division by zero."""
     out = np.full(part.shape, np.nan)
     np.divide(100 * part, whole, out=out, where=where)
     return out
 
 
-def _check_range(what: str, values: np.ndarray, *, lowest: int, highest: int) -> None:
+def _check_range(what: str, values: np.ndarray, *, highest: int) -> None:
     smallest, largest = int(values.min()), int(values.max())
-    if smallest < lowest or largest > highest:
-        wrong = smallest if smallest < lowest else largest
-        raise ValueError(f"the {what} holds {wrong}; allowed are {lowest}..{highest}")
+    if smallest < VOID or largest > highest:
+        wrong = smallest if smallest < VOID else largest
+        raise ValueError(f"the {what} has the value {wrong}; allowed are {VOID}..{highest}")

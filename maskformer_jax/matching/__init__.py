@@ -1,1 +1,1 @@
-"""Which query answers for which segment: costs, and the assignment of least cost."""
+"""One-to-one matching of queries and segments: the costs, and the assignment of least cost."""

@@ -1,8 +1,8 @@
 """Exact linear sum assignment inside a compiled program (loss.matcher = "jax").
 
-Shortest augmenting paths (Jonker and Volgenant 1987; the rectangular form of Crouse 2016, which
-SciPy has too), after a greedy start. Shapes are static; all problems of a batch advance side by
-side, each at its own pace, so that the loop runs as often as the slowest problem needs.
+Shortest augmenting paths (Jonker and Volgenant 1987) in the rectangular form of Crouse 2016, which
+SciPy uses too, after a greedy start. Shapes are static. All problems of a batch advance in
+parallel, each through its own states, so the loop runs until the slowest problem is done.
 """
 
 from typing import NamedTuple
@@ -18,45 +18,45 @@ def assign_in_graph(
 ) -> Int[Array, "b l n"]:
     """Give each segment the query of the cheapest one-to-one assignment; -1 where it has none.
 
-    Exact up to the rounding of the costs' own precision. Unused slots take no part, whatever their
-    cost. With more segments than queries, as many as there are queries get one.
+    Exact up to rounding in the dtype of the costs. Unused slots take no part, whatever their cost.
+    With more segments than queries, every query is given to some segment.
 
     Args:
         cost: finite everywhere, see `match.replace_nonfinite`.
-        segment_valid: which slots hold a segment; they need not come first.
+        segment_valid: which slots hold a segment; not necessarily the first ones.
     """
     over_layers = jax.vmap(_assign_one, in_axes=(0, None))
     return jax.vmap(over_layers)(jnp.swapaxes(cost, 2, 3), segment_valid)
 
 
 class _Search(NamedTuple):
-    """One problem: n rows (segments) and c columns (queries, then spare ones)."""
+    """State of one problem: n rows (segments) and c columns (queries, then dummy columns)."""
 
     row_price: Array  # [n], dual variable of each row
-    column_price: Array  # [c]
-    row_of: Array  # int32 [c], the row that a column is given to, -1 none
-    column_of: Array  # int32 [n], the column that a row has, -1 none
-    # The search for a path from `root`, a row without a column, to a free column:
-    root: Array  # int32, n where no row is left
-    row: Array  # int32, the row whose columns are looked at next
-    distance: Array  # [c], length of the shortest path known to each column
+    column_price: Array  # [c], dual variable of each column
+    row_of: Array  # int32 [c], the row that a column is assigned to, -1 for none
+    column_of: Array  # int32 [n], the column that is assigned to a row, -1 for none
+    # Searching a path from `root`, a row without a column, to a free column:
+    root: Array  # int32, n when no row is left
+    row: Array  # int32, the row to scan next
+    distance: Array  # [c], length of the shortest known path to each column
     parent: Array  # int32 [c], the row before the column on this path
     reached: Array  # bool [c], whether `distance` is final
     shortest: Array  # length of the path to the column reached last
-    # On the way back along a path that was found:
-    column: Array  # int32, the column to be given away next, -1 while searching
+    # Augmenting along the path found, from its end back to `root`:
+    column: Array  # int32, the column to reassign next, -1 while searching
 
 
 def _assign_one(cost: Float[Array, "n q"], valid: Bool[Array, " n"]) -> Int[Array, " n"]:
     num_rows, num_queries = cost.shape
     num_columns = max(num_rows, num_queries)
-    # With more rows than queries, just enough spare columns that cost the same for all rows. The
-    # rest may never be taken.
-    spare = jnp.maximum(valid.sum() - num_queries, 0)
+    # Where segments outnumber queries, dummy columns of zero cost take the surplus: just as many as
+    # are needed. The other dummy columns cost infinity.
+    surplus = jnp.maximum(valid.sum() - num_queries, 0)
     index = jnp.arange(num_columns, dtype=jnp.int32)
-    usable = index < num_queries + spare
+    usable = index < num_queries + surplus
     cost = jnp.pad(cost, ((0, 0), (0, num_columns - num_queries)))
-    cost = jnp.where(usable, cost, jnp.inf)
+    cost = jnp.where(usable[None], cost, jnp.inf)
 
     state = jax.lax.while_loop(
         lambda state: state.root < num_rows,
@@ -67,11 +67,11 @@ def _assign_one(cost: Float[Array, "n q"], valid: Bool[Array, " n"]) -> Int[Arra
 
 
 def _greedy_start(cost: Array, valid: Array) -> _Search:
-    """Each row takes its cheapest column unless an earlier row has taken it already."""
+    """Assign each row its cheapest column, unless an earlier row has it already."""
     num_rows, num_columns = cost.shape
     rows = jnp.arange(num_rows, dtype=jnp.int32)
     wanted = cost.argmin(1).astype(jnp.int32)
-    wants = valid[:, None] & (wanted[:, None] == jnp.arange(num_columns))
+    wants = valid[:, None] & (wanted[:, None] == jnp.arange(num_columns)[None])
     first = jnp.where(wants, rows[:, None], num_rows).min(0)
     row_of = jnp.where(first < num_rows, first, -1)
     column_of = jnp.where(valid & (first[wanted] == rows), wanted, -1)
@@ -92,8 +92,9 @@ def _greedy_start(cost: Array, valid: Array) -> _Search:
 
 
 def _next_root(state: _Search, valid: Array) -> _Search:
-    waiting = valid & (state.column_of < 0)
-    root = jnp.where(waiting.any(), waiting.argmax(), waiting.size).astype(jnp.int32)
+    """Start the search from the first row that has no column yet."""
+    unassigned = valid & (state.column_of < 0)
+    root = jnp.where(unassigned.any(), unassigned.argmax(), unassigned.size).astype(jnp.int32)
     return state._replace(
         root=root,
         row=root,
@@ -105,13 +106,13 @@ def _next_root(state: _Search, valid: Array) -> _Search:
 
 
 def _advance(state: _Search, cost: Array, valid: Array) -> _Search:
-    """One step: look at one more row, or give one column of a found path to its new row."""
+    """One step: scan one more row, or reassign one column of the path found."""
     searching = state.column < 0
-    return _choose(searching, _look(state, cost), _give(state, valid))
+    return _select(searching, _scan_row(state, cost), _reassign_column(state, valid))
 
 
-def _look(state: _Search, cost: Array) -> _Search:
-    """Dijkstra's step from `row`; where it reaches a free column, prices are brought up to date."""
+def _scan_row(state: _Search, cost: Array) -> _Search:
+    """Dijkstra's step from `row`; on reaching a free column, update the dual variables."""
     columns = jnp.arange(cost.shape[1], dtype=jnp.int32)
     step = cost[state.row] - state.row_price[state.row] - state.column_price
     through = state.shortest + step
@@ -126,11 +127,12 @@ def _look(state: _Search, cost: Array) -> _Search:
     reached = state.reached | (columns == column)
     found = state.row_of[column] < 0
 
-    # Prices: rows of the search tree rise, columns of the tree fall, by what is left to `shortest`.
-    own = state.column_of
-    in_tree = (own >= 0) & reached[own]
-    rise = jnp.where(in_tree, shortest - distance[own], 0)
-    rise = jnp.where(jnp.arange(own.size) == state.root, shortest, rise)
+    # In the search tree, prices of rows rise and those of columns fall by what the distance of the
+    # column (of a row: the column assigned to it) is short of `shortest`.
+    column_of = state.column_of
+    in_tree = (column_of >= 0) & reached[column_of]
+    rise = jnp.where(in_tree, shortest - distance[column_of], 0)
+    rise = jnp.where(jnp.arange(column_of.size) == state.root, shortest, rise)
     fall = jnp.where(reached, shortest - distance, 0)
     return state._replace(
         row_price=jnp.where(found, state.row_price + rise, state.row_price),
@@ -144,19 +146,19 @@ def _look(state: _Search, cost: Array) -> _Search:
     )
 
 
-def _give(state: _Search, valid: Array) -> _Search:
-    """Give `column` to the row before it on the path; that row's old column comes next."""
+def _reassign_column(state: _Search, valid: Array) -> _Search:
+    """Assign `column` to the row before it on the path; that row's old column comes next."""
     column = jnp.maximum(state.column, 0)
     row = state.parent[column]
-    before = state.column_of[row]
+    old_column = state.column_of[row]
     columns, rows = jnp.arange(state.row_of.size), jnp.arange(state.column_of.size)
     state = state._replace(
         row_of=jnp.where(columns == column, row, state.row_of),
         column_of=jnp.where(rows == row, column, state.column_of),
-        column=before,
+        column=old_column,
     )
-    return _choose(row == state.root, _next_root(state, valid), state)
+    return _select(row == state.root, _next_root(state, valid), state)
 
 
-def _choose(condition: Array, one: _Search, other: _Search) -> _Search:
-    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), one, other)
+def _select(condition: Array, if_true: _Search, if_false: _Search) -> _Search:
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), if_true, if_false)

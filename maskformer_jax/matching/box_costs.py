@@ -1,9 +1,9 @@
-"""Matching by bounding boxes in place of masks, the paper's ablation of its matching (section 4.3).
+"""Costs between bounding boxes, not masks: the paper's ablation of its matching (section 4.3).
 
-Distances and weights are DETR's (arXiv 2005.12872, section 3.1 and appendix A.4): 5 times the L1
-distance of (centre, size) in parts of the image, 2 times minus the generalised IoU (arXiv
-1902.09630). Other than DETR, the queries predict no boxes: a box is that of the pixels where the
-mask's probability is above one half.
+Costs and weights are DETR's (arXiv 2005.12872, section 3.1 and appendix A.4): 5 times the L1
+distance of (centre, size), relative to the image, minus 2 times the generalised IoU (arXiv
+1902.09630). Unlike in DETR, queries predict no boxes: a query's box is that of the pixels where
+its mask's probability is above one half.
 """
 
 import jax
@@ -21,13 +21,13 @@ def compute_box_costs(
     masks: Bool[Array, "b n h w"],
     segment_valid: Bool[Array | np.ndarray, "b n"],
 ) -> Float[Array, "b l q n"]:
-    """The weighted distance of the boxes of every query and every segment; 0 for unused slots.
+    """Weighted box cost between every query and every segment; 0 for unused slots.
 
-    A logit that is not a number makes its query's costs the same.
+    A NaN among the logits of a query makes all costs of the query NaN.
     """
-    broken = jnp.isnan(mask_logits).any((-2, -1))
+    has_nan = jnp.isnan(mask_logits).any((-2, -1))
     predicted = find_boxes(jnp.asarray(mask_logits) > 0)
-    predicted = jnp.where(broken[..., None], jnp.nan, predicted)
+    predicted = jnp.where(has_nan[..., None], jnp.nan, predicted)
     predicted, true = predicted[:, :, :, None], find_boxes(masks)[None, :, None]
     l1 = jnp.abs(_centre_and_size(predicted) - _centre_and_size(true)).sum(-1)
     cost = L1_WEIGHT * l1 - GIOU_WEIGHT * generalized_iou(predicted, true)
@@ -36,7 +36,7 @@ def compute_box_costs(
 
 
 def find_boxes(masks: Bool[Array, "*n h w"]) -> Float[Array, "*n 4"]:
-    """The box (top, left, bottom, right) around each mask, in 0..1; zeros for an empty mask."""
+    """The box (top, left, bottom, right) of each mask, in 0..1; zeros for an empty mask."""
     sides = []
     for axis in (-1, -2):
         touched = masks.any(axis)
@@ -49,16 +49,19 @@ def find_boxes(masks: Bool[Array, "*n h w"]) -> Float[Array, "*n 4"]:
 
 
 def generalized_iou(one: Float[Array, "*n 4"], other: Float[Array, "*m 4"]) -> Float[Array, "*k"]:
-    """Generalised intersection over union of boxes, -1..1; leading axes broadcast."""
-    inner = _area(
+    """Generalised intersection over union of boxes, -1..1.
+
+    Leading axes broadcast; both arguments have the same rank.
+    """
+    intersection = _area(
         jnp.maximum(one[..., :2], other[..., :2]), jnp.minimum(one[..., 2:], other[..., 2:])
     )
     hull = _area(
         jnp.minimum(one[..., :2], other[..., :2]), jnp.maximum(one[..., 2:], other[..., 2:])
     )
-    union = _area(one[..., :2], one[..., 2:]) + _area(other[..., :2], other[..., 2:]) - inner
-    tiny = jnp.finfo(union.dtype).tiny  # two empty boxes
-    return inner / jnp.maximum(union, tiny) - (hull - union) / jnp.maximum(hull, tiny)
+    union = _area(one[..., :2], one[..., 2:]) + _area(other[..., :2], other[..., 2:]) - intersection
+    tiny = jnp.finfo(union.dtype).tiny  # both boxes may be empty
+    return intersection / jnp.maximum(union, tiny) - (hull - union) / jnp.maximum(hull, tiny)
 
 
 def _area(low: Array, high: Array) -> Array:

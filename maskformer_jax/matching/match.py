@@ -1,7 +1,7 @@
 """One-to-one matching of ground-truth segments to queries (paper section 3.2, arXiv 2107.06278).
 
-The assignment is solved exactly, for all images and all decoder layers at once: by SciPy on the
-host in one callback per device, or inside the compiled program.
+Solved exactly for all images and decoder layers at once: by SciPy on the host, in one callback per
+device, or inside the compiled program.
 """
 
 from typing import Literal
@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from maskformer_jax.matching.assignment import assign_in_graph
 
-TOO_LARGE = 1e30  # costs beyond it in size count as not finite: sums of them would overflow
+MAX_COST = 1e30  # larger absolute costs are treated as not finite: their sums could overflow
 
 
 def match(
@@ -28,17 +28,17 @@ def match(
 ) -> Int[Array, "b l n"]:
     """Give each segment the query of the cheapest one-to-one assignment; -1 where it has none.
 
-    A segment stays without a query if its slot is unused, or if the image has more segments than
-    there are queries and the others are cheaper. Costs that are not finite are replaced first, see
-    `replace_nonfinite`; the criterion reports the images that have some.
+    A segment gets no query if its slot is unused, or if its image has more segments than there are
+    queries and leaving this one out is cheapest. Costs that are not finite are replaced first, see
+    `replace_nonfinite`; the criterion reports the images that have any.
 
     Args:
-        cost: of each query for each segment.
+        cost: between every query and every segment.
         segment_valid: which slots hold a segment.
         matcher: "scipy" solves on the host, "jax" in the compiled program.
-        mesh: over all of whose axes the images are split, where they are: each device solves its
-            own. (A callback in automatically partitioned code would bring all costs to one device,
-            and a loop would ask the other devices at every turn.)
+        mesh: of the devices over which images are sharded, along all of its axes; each device
+            solves its own. (Automatic partitioning would gather all costs on one device for the
+            callback, and synchronise devices at every iteration of the loop.)
     """
 
     def call_host(cost: Array, segment_valid: Array) -> Array:
@@ -53,35 +53,37 @@ def match(
             solve, mesh=mesh, in_specs=(spec, spec), out_specs=spec, check_vma=False
         )
     segment_valid = jnp.asarray(segment_valid)
-    # On some backends an exception in a callback goes unnoticed, and SciPy raises on NaN.
+    # SciPy raises on NaN, and some backends swallow exceptions in a callback.
     return solve(replace_nonfinite(jax.lax.stop_gradient(cost), segment_valid), segment_valid)
 
 
 def replace_nonfinite(
     cost: Float[Array, "b l q n"], segment_valid: Bool[Array, "b n"]
 ) -> Float[Array, "b l q n"]:
-    """Put a finite cost in place of NaN, infinities and whatever is beyond `TOO_LARGE`.
+    """Replace NaN, infinities and values beyond `MAX_COST` by a large finite cost.
 
-    The same for all of them in a problem, and so large that no assignment holds one more of them
-    than it must. Unused slots become 0.
+    Within one problem (image and layer) they all get the same cost, so large that no optimal
+    assignment has more of them than necessary: one more costs more than can be saved on all the
+    other pairs of the assignment. Unused slots become 0.
     """
     used = segment_valid[:, None, None, :]
-    fine = jnp.abs(cost) <= TOO_LARGE  # False for NaN
+    finite = jnp.abs(cost) <= MAX_COST  # False for NaN
     low, high = (
-        reduce(jnp.where(fine & used, cost, 0), axis=(2, 3), keepdims=True)
+        reduce(jnp.where(finite & used, cost, 0), axis=(2, 3), keepdims=True)
         for reduce in (jnp.min, jnp.max)
     )
-    pairs = min(cost.shape[2:])
-    replaced = jnp.where(fine, cost, high + (high - low + 1) * pairs)
+    pairs = min(cost.shape[2:])  # at most so many in an assignment
+    replaced = jnp.where(finite, cost, high + (high - low + 1) * pairs)
     return jnp.where(used, replaced, 0)
 
 
 def assign_fixed(
     labels: Int[Array, "b n"], segment_valid: Bool[Array, "b n"], *, num_layers: int
 ) -> Int[Array, "b l n"]:
-    """The paper's ablation without matching: a segment of class c gets query c (section 4.3).
+    """Fixed matching, the paper's ablation: a segment of class c gets query c (section 4.3).
 
-    Of several segments of one class in an image, which semantic targets do not have, the first.
+    If several segments of an image have the same class, which semantic targets never do, the first
+    one gets the query.
     """
     same = (labels[:, :, None] == labels[:, None, :]) & segment_valid[:, None, :]
     earlier = jnp.tril(jnp.ones(labels.shape[1:] * 2, bool), -1)
@@ -93,9 +95,9 @@ def assign_fixed(
 def solve_assignments(
     cost: Float[Array | np.ndarray, "b l q n"], segment_valid: Bool[Array | np.ndarray, "b n"]
 ) -> Int[np.ndarray, "b l n"]:
-    """Host side of `match`: NumPy and SciPy only, since JAX in a callback can deadlock.
+    """The host side of `match`: NumPy and SciPy only, since calling JAX in a callback can deadlock.
 
-    Callbacks hand over JAX arrays in spite of running on the host.
+    Callbacks receive JAX arrays, even though they run on the host.
     """
     cost, segment_valid = np.asarray(cost), np.asarray(segment_valid)
     batch, layers, _, slots = cost.shape

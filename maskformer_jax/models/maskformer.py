@@ -1,19 +1,34 @@
-"""The whole model, from pixels to predictions (paper section 3.4 and figure 2)."""
+"""The whole model, from pixels to predictions: figure 2 of the paper (arXiv 2107.06278)."""
 
+import numpy as np
 from flax import linen as nn
+from jaxtyping import Array, Bool, Float, UInt8
 
-from maskformer_jax.models.pixel_level import Images, ImageValid, PixelLevelModule
+from maskformer_jax.models.preprocess import preprocess
 from maskformer_jax.types import Predictions
 
+Images = UInt8[Array | np.ndarray, "b h w 3"] | Float[Array | np.ndarray, "b h w 3"]
+ImageValid = Bool[Array | np.ndarray, "b h w"] | None
 
-class MaskFormer(PixelLevelModule, kw_only=True):
-    """Backbone, pixel decoder and transformer decoder, each usable alone.
 
-    Attributes, besides those of PixelLevelModule:
-        transformer_decoder: context and mask features of the pixel decoder to Predictions.
+class MaskFormer(nn.Module, kw_only=True):
+    """Backbone, pixel decoder and transformer decoder; each is a module that works alone.
+
+    Attributes:
+        backbone: preprocessed images [B,H,W,3] to feature maps by their stride.
+        pixel_decoder: these maps to per-pixel embeddings, and the maps that queries attend to.
+        transformer_decoder: both to Predictions; it ends in the class head and the mask head.
+        pixel_mean: subtracted from the images, RGB, 0..255.
+        pixel_std: by which the difference is divided.
+        size_divisibility: images are padded to a multiple of it; 0: not at all.
     """
 
+    backbone: nn.Module
+    pixel_decoder: nn.Module
     transformer_decoder: nn.Module
+    pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    size_divisibility: int = 32
 
     def __call__(
         self, images: Images, image_valid: ImageValid = None, *, train: bool = False
@@ -28,5 +43,13 @@ class MaskFormer(PixelLevelModule, kw_only=True):
         Returns:
             Float32 logits; the masks have a quarter of the padded size, rounded up.
         """
-        decoded = self.embed_pixels(images, image_valid, train=train)
-        return self.transformer_decoder(decoded.context, decoded.mask_features, train=train)
+        x = preprocess(
+            images,
+            image_valid,
+            mean=self.pixel_mean,
+            std=self.pixel_std,
+            size_divisibility=self.size_divisibility,
+        )
+        features = self.backbone(x, train=train)
+        pixels = self.pixel_decoder(features, train=train)
+        return self.transformer_decoder(pixels.features, pixels.mask_features, train=train)

@@ -2,21 +2,30 @@
 
 from flax import linen as nn
 
-from maskformer_jax.models.initializers import msra_fill
-from maskformer_jax.models.layers import conv
-from maskformer_jax.models.maskformer import MaskFormer
-from maskformer_jax.models.pixel_level import Images, ImageValid, PixelLevelModule
+from maskformer_jax.models.maskformer import Images, ImageValid, MaskFormer
+from maskformer_jax.models.preprocess import preprocess
+from maskformer_jax.parts.initializers import msra_fill
+from maskformer_jax.parts.layers import conv
 from maskformer_jax.types import Predictions
 
 
-class PerPixelBaseline(PixelLevelModule, kw_only=True):
+class PerPixelBaseline(nn.Module, kw_only=True):
     """Backbone, pixel decoder and a 1x1 convolution to one score map for each class.
 
-    Attributes, besides those of PixelLevelModule:
+    Attributes:
+        backbone: as in MaskFormer.
+        pixel_decoder: as in MaskFormer.
         num_classes: K.
+        pixel_mean: as in MaskFormer.
+        pixel_std: as in MaskFormer.
+        size_divisibility: as in MaskFormer.
     """
 
+    backbone: nn.Module
+    pixel_decoder: nn.Module
     num_classes: int
+    pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     size_divisibility: int = 0
 
     @nn.compact
@@ -33,20 +42,29 @@ class PerPixelBaseline(PixelLevelModule, kw_only=True):
         Returns:
             `mask_logits` [1,B,K,h,w], float32; no `class_logits`.
         """
-        decoded = self.embed_pixels(images, image_valid, train=train)
-        logits = conv(
+        x = preprocess(
+            images,
+            image_valid,
+            mean=self.pixel_mean,
+            std=self.pixel_std,
+            size_divisibility=self.size_divisibility,
+        )
+        features = self.backbone(x, train=train)
+        pixels = self.pixel_decoder(features, train=train)
+        predictor = conv(
             self.num_classes,
             1,
             use_bias=True,
             kernel_init=msra_fill,
             dtype=None,
             name="predictor",
-        )(decoded.mask_features)
+        )
+        logits = predictor(pixels.mask_features)
         return Predictions(class_logits=None, mask_logits=logits.transpose(0, 3, 1, 2)[None])
 
 
 class PerPixelBaselinePlus(MaskFormer):
     """MaskFormer whose K queries stand for the classes: the masks are the classes' score maps.
 
-    Its transformer decoder has no class branch, so `class_logits` is None.
+    Its transformer decoder has no class head, so `class_logits` is None.
     """

@@ -5,54 +5,52 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
-from maskformer_jax.postprocess.claims import claim
-from maskformer_jax.postprocess.rows import join_bands, map_bands
-from maskformer_jax.postprocess.semantic import output_masks
-from maskformer_jax.resize import Size
+from maskformer_jax.postprocess.image_sizes import ImageSizes
+from maskformer_jax.postprocess.masks import output_masks
+from maskformer_jax.postprocess.query_selection import select_queries
+from maskformer_jax.postprocess.row_bands import join_bands, map_bands
+from maskformer_jax.precision import at_least_float32_dtype
+from maskformer_jax.types import VOID
 
 
 def general_semantic_labels(
     class_logits: Float[Array, "q classes"],
     mask_logits: Float[Array, "q h w"],
     *,
-    padded_size: Size,
-    image_size: Size,
-    output_size: Size,
+    sizes: ImageSizes,
     score_threshold: float | Float[Array, ""] = 0.3,
     rows_per_band: int | None = None,
 ) -> Int[Array, "H W"]:
-    """Give every pixel to one query, and so the query's class.
+    """Assign every pixel to one query, and thereby to the query's class.
 
-    Queries that say no-object, or whose class probability is not above the threshold, drop out;
-    of the others each pixel goes to the one with the largest product of class and mask probability.
-    Unlike in panoptic inference no query loses its pixels again. Against the sum over queries of
-    `semantic_labels` this costs a point or two of mIoU and raises the PQ of stuff (table VII).
+    Queries that predict no-object or whose class probability does not exceed the threshold are
+    dropped. Each pixel goes to the remaining query with the largest product of class and mask
+    probability. Unlike panoptic inference, no query loses its pixels afterwards. Compared with the
+    sum over queries in `semantic_labels` this costs a point or two of mIoU and raises PQ^St
+    (table VII).
 
-    The paper says no more than this and no config of it was published; as in panoptic inference
+    The paper specifies no more than this, and no config was published; as in panoptic inference,
     mask logits are resized to the output before the sigmoid.
 
     Args:
         class_logits: of one image and the last decoder layer, no-object last.
         mask_logits: before the sigmoid, covering the padded input.
-        padded_size: of the input after padding.
-        image_size: of the input before padding.
-        output_size: usually that of the original image.
-        score_threshold: 0..1; the paper has 0.3.
-        rows_per_band: output rows that are computed at once; by default as memory suggests.
+        sizes: of the image.
+        score_threshold: 0..1; the paper uses 0.3.
+        rows_per_band: output rows computed at once; by default chosen to bound memory.
 
     Returns:
-        Labels 0..K-1, int32, or -1 everywhere if no query is kept.
+        Labels 0..K-1, int32, or -1 everywhere if no query is selected.
     """
-    dtype = jnp.promote_types(mask_logits.dtype, jnp.float32)
-    claims = claim(class_logits.astype(dtype), threshold=score_threshold)
-    masks = output_masks(
-        mask_logits, padded_size=padded_size, image_size=image_size, output_size=output_size
+    queries = select_queries(
+        class_logits.astype(at_least_float32_dtype(mask_logits.dtype)), threshold=score_threshold
     )
-    winners = map_bands(
-        lambda rows, _: claims.winner(jax.nn.sigmoid(masks(rows))),
-        output_size=output_size,
+    masks = output_masks(mask_logits, sizes)
+    owners = map_bands(
+        lambda rows, _: queries.assign_pixels(jax.nn.sigmoid(masks(rows))),
+        output_size=sizes.output_size,
         channels=len(mask_logits),
         rows_per_band=rows_per_band,
     )
-    labels = claims.label[join_bands(winners, output_size[0])]
-    return jnp.where(claims.kept.any(), labels, -1)
+    labels = queries.label[join_bands(owners, sizes.output_size[0])]
+    return jnp.where(queries.selected.any(), labels, VOID)

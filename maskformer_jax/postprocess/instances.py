@@ -1,4 +1,4 @@
-"""Instance inference: the most confident (query, class) pairs, each with its own mask."""
+"""Instance inference: the most confident (query, class) pairs, each with its query's mask."""
 
 from typing import Any, NamedTuple
 
@@ -8,13 +8,15 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
-from maskformer_jax.postprocess.rows import join_bands, map_bands
-from maskformer_jax.postprocess.semantic import output_masks
-from maskformer_jax.resize import Size
+from maskformer_jax.postprocess.image_sizes import ImageSizes
+from maskformer_jax.postprocess.masks import output_masks
+from maskformer_jax.postprocess.row_bands import join_bands, map_bands
+from maskformer_jax.precision import at_least_float32_dtype
+from maskformer_jax.types import Size
 
 
 class Instances(NamedTuple):
-    """Masks that may overlap, the most probable class first."""
+    """Masks that may overlap, in descending order of class probability."""
 
     masks: Any  # bool [n, H, W]
     label: Any  # int32 [n], class 0..K-1
@@ -33,10 +35,10 @@ def instance_inference(
     max_instances: int = 100,
     rows_per_band: int | None = None,
 ) -> Instances:
-    """Find instances as Mask2Former does with a MaskFormer's predictions (arXiv 2112.01527).
+    """Find instances the way Mask2Former does (arXiv 2112.01527).
 
-    The `max_instances` largest of all query x class probabilities are taken, so a query can give
-    several instances of different classes. Those of stuff classes then drop out.
+    The `max_instances` largest of all query x class probabilities are taken, so one query can give
+    several instances of different classes. Those of stuff classes are invalid.
 
     Args:
         class_logits: of one image and the last decoder layer, no-object last.
@@ -45,30 +47,29 @@ def instance_inference(
         padded_size: of the input after padding.
         image_size: of the input before padding.
         output_size: usually that of the original image.
-        max_instances: n, at most Q times K.
-        rows_per_band: output rows that are computed at once; by default as memory suggests.
+        max_instances: n, clipped to Q times K.
+        rows_per_band: output rows computed at once; by default chosen to bound memory.
     """
-    dtype = jnp.promote_types(mask_logits.dtype, jnp.float32)
+    sizes = ImageSizes(padded_size, image_size, output_size)
+    dtype = at_least_float32_dtype(mask_logits.dtype)
     num_classes = class_logits.shape[1] - 1
     probabilities = jax.nn.softmax(class_logits.astype(dtype), axis=-1)[:, :-1]
-    number = min(max_instances, probabilities.size)
-    class_score, pair = jax.lax.top_k(probabilities.ravel(), number)
+    num_instances = min(max_instances, probabilities.size)
+    class_score, pair = jax.lax.top_k(probabilities.ravel(), num_instances)
     query, label = pair // num_classes, (pair % num_classes).astype(jnp.int32)
-    masks = output_masks(
-        mask_logits[query], padded_size=padded_size, image_size=image_size, output_size=output_size
-    )
+    masks = output_masks(mask_logits[query], sizes)
 
-    def one_band(rows: Array, counts: Array) -> tuple[Array, Array, Array]:
+    def one_band(rows: Array, is_row: Array) -> tuple[Array, Array, Array]:
         logits = masks(rows)
-        inside = (logits > 0) & counts[:, None]
+        inside = (logits > 0) & is_row[None, :, None]
         total = jnp.where(inside, jax.nn.sigmoid(logits), 0).sum(axis=(1, 2))
         return inside, total, inside.sum(axis=(1, 2), dtype=jnp.int32)
 
     inside, total, area = map_bands(
-        one_band, output_size=output_size, channels=number, rows_per_band=rows_per_band
+        one_band, output_size=output_size, channels=num_instances, rows_per_band=rows_per_band
     )
     area = area.sum(axis=0)
-    # The small number only keeps an empty mask from dividing by zero.
+    # The small constant keeps an empty mask from dividing by zero.
     mask_score = total.sum(axis=0) / (area.astype(dtype) + 1e-6)
     return Instances(
         masks=join_bands(inside, output_size[0]),

@@ -1,4 +1,4 @@
-"""Panoptic inference: each pixel to the query that claims it most (paper section 3.4)."""
+"""Panoptic inference: every pixel goes to at most one query (paper section 3.4)."""
 
 from typing import Any, NamedTuple
 
@@ -6,25 +6,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from maskformer_jax.postprocess.claims import claim
-from maskformer_jax.postprocess.rows import join_bands, map_bands
-from maskformer_jax.postprocess.semantic import output_masks
-from maskformer_jax.resize import Size
+from maskformer_jax.postprocess.image_sizes import ImageSizes
+from maskformer_jax.postprocess.masks import output_masks
+from maskformer_jax.postprocess.query_selection import select_queries
+from maskformer_jax.postprocess.row_bands import join_bands, map_bands
+from maskformer_jax.precision import at_least_float32_dtype
+from maskformer_jax.types import Size
 
 
 class PanopticSegmentation(NamedTuple):
-    """Segments as an id map and a table with a slot for each query; segment i stands in slot i - 1.
+    """Segments as an id map and a table of Q slots; slot i - 1 describes the segment with id i.
 
     The n segments have the ids 1..n and fill the first n slots, in the order of their queries.
     """
 
-    id_map: Any  # int32 [H, W], 0 void
+    id_map: Any  # int32 [H, W], 0 for pixels of no segment
     valid: Any  # bool [Q], which slots hold a segment
     label: Any  # int32 [Q], class 0..K-1; 0 in unused slots
     is_thing: Any  # bool [Q]
-    score: Any  # float32 [Q], class probability, of merged stuff that of the first query
+    score: Any  # float32 [Q], class probability; that of the first query for merged stuff
 
 
 def panoptic_inference(
@@ -39,13 +41,13 @@ def panoptic_inference(
     overlap_threshold: float | Float[Array, ""] = 0.8,
     rows_per_band: int | None = None,
 ) -> PanopticSegmentation:
-    """Divide an image into segments.
+    """Partition an image into segments.
 
-    Queries that say no-object, or whose class probability is not above `object_mask_threshold`,
-    drop out. Every pixel goes to the query with the largest product of class and mask probability,
-    also where that is small. A query whose pixels are fewer than `overlap_threshold` of those
-    where its mask probability is at least 0.5 loses them all to void. What is left of the same
-    stuff class becomes one segment.
+    Queries that predict no-object or whose class probability does not exceed
+    `object_mask_threshold` are dropped. Every pixel goes to the remaining query with the largest
+    product of class and mask probability, however small. A query keeps its pixels only if they
+    number at least `overlap_threshold` of the pixels where its mask probability is at least 0.5.
+    The remaining regions of one stuff class form a single segment.
 
     The work is done in bands of rows, so Q maps of the output's size never exist.
 
@@ -56,51 +58,60 @@ def panoptic_inference(
         padded_size: of the input after padding.
         image_size: of the input before padding.
         output_size: usually that of the original image.
-        object_mask_threshold: 0..1; 0.8 for COCO, 0.7 for ADE20K.
+        object_mask_threshold: 0..1; the paper uses 0.8 for COCO and 0.7 for ADE20K.
         overlap_threshold: 0..1.
-        rows_per_band: output rows that are computed at once; by default as memory suggests.
+        rows_per_band: output rows computed at once; by default chosen to bound memory.
     """
-    dtype = jnp.promote_types(mask_logits.dtype, jnp.float32)
+    sizes = ImageSizes(padded_size, image_size, output_size)
+    dtype = at_least_float32_dtype(mask_logits.dtype)
     num_queries = len(class_logits)
-    claims = claim(class_logits.astype(dtype), threshold=object_mask_threshold)
-    score, label, kept = claims
-    masks = output_masks(
-        mask_logits, padded_size=padded_size, image_size=image_size, output_size=output_size
-    )
+    queries = select_queries(class_logits.astype(dtype), threshold=object_mask_threshold)
+    masks = output_masks(mask_logits, sizes)
 
-    def one_band(rows: Array, counts: Array) -> tuple[Array, Array, Array]:
+    def one_band(rows: Array, is_row: Array) -> tuple[Array, Array, Array]:
         mask = jax.nn.sigmoid(masks(rows))
-        winner = claims.winner(mask)
-        wins = winner == jnp.arange(num_queries, dtype=jnp.int32)[:, None, None]
-        won, own = (
-            (pixels & counts[:, None]).sum(axis=(1, 2), dtype=jnp.int32)
-            for pixels in (wins, mask >= 0.5)
+        owner = queries.assign_pixels(mask)
+        owned = owner[None] == jnp.arange(num_queries, dtype=jnp.int32)[:, None, None]
+        owned_area, mask_area = (
+            (pixels & is_row[None, :, None]).sum(axis=(1, 2), dtype=jnp.int32)
+            for pixels in (owned, mask >= 0.5)
         )
-        return winner, won, own
+        return owner, owned_area, mask_area
 
-    winners, won, own = map_bands(
+    owners, owned_area, mask_area = map_bands(
         one_band, output_size=output_size, channels=num_queries, rows_per_band=rows_per_band
     )
-    won, own = won.sum(axis=0), own.sum(axis=0)
-    large = won.astype(dtype) / jnp.maximum(own, 1).astype(dtype) >= overlap_threshold
-    accepted = kept & (won > 0) & (own > 0) & large
+    owned_area, mask_area = owned_area.sum(axis=0), mask_area.sum(axis=0)
+    share = owned_area.astype(dtype) / jnp.maximum(mask_area, 1).astype(dtype)
+    has_area = (owned_area > 0) & (mask_area > 0)
+    accepted = queries.selected & has_area & (share >= overlap_threshold)
 
-    label = jnp.where(kept, label, 0)
+    label = jnp.where(queries.selected, queries.label, 0)
     thing = jnp.asarray(is_thing)[label]
-    # The query that a segment is named after: of a stuff class the first that was accepted.
-    same = accepted & (label[:, None] == label)
-    first = jnp.where(thing, jnp.arange(num_queries), same.argmax(axis=1))
-    founds = accepted & (first == jnp.arange(num_queries))
-    ids = jnp.where(accepted, jnp.cumsum(founds)[first], 0).astype(jnp.int32)
-    slot = jnp.where(founds, ids - 1, num_queries)  # what founds no segment is dropped
+    first = _first_of_segment(accepted, label, thing)
+    starts_segment = accepted & (first == jnp.arange(num_queries))
+    segment_id = jnp.where(accepted, jnp.cumsum(starts_segment)[first], 0).astype(jnp.int32)
+    # Queries that start no segment write past the end, which drops them.
+    slot = jnp.where(starts_segment, segment_id - 1, num_queries)
 
     def by_slot(values: Array) -> Array:
         return jnp.zeros(num_queries, values.dtype).at[slot].set(values, mode="drop")
 
     return PanopticSegmentation(
-        id_map=ids[join_bands(winners, output_size[0])],
-        valid=by_slot(founds),
+        id_map=segment_id[join_bands(owners, output_size[0])],
+        valid=by_slot(starts_segment),
         label=by_slot(label),
         is_thing=by_slot(thing),
-        score=by_slot(score),
+        score=by_slot(queries.score),
     )
+
+
+def _first_of_segment(
+    accepted: Bool[Array, " q"], label: Int[Array, " q"], thing: Bool[Array, " q"]
+) -> Int[Array, " q"]:
+    """Index of the query that starts each query's segment.
+
+    A thing is its own segment; stuff joins the first accepted query of its class.
+    """
+    same = accepted[None] & (label[:, None] == label[None])
+    return jnp.where(thing, jnp.arange(len(label)), same.argmax(axis=1))

@@ -1,1 +1,1 @@
-"""From images to result files."""
+"""From image files to result files."""

@@ -1,4 +1,4 @@
-"""What `predictions.json` says about an image."""
+"""The records of `predictions.json`."""
 
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
@@ -8,13 +8,14 @@ from jaxtyping import Bool, Integer
 
 from maskformer_jax.categories import Category
 from maskformer_jax.evaluation.prediction_files import text_rles
-from maskformer_jax.evaluation.result import Result
+from maskformer_jax.evaluation.result import ClassesView, InstancesView, Result, SegmentsView
+from maskformer_jax.types import VOID
 
-_WORTH_A_LINE = 0.05  # score of an instance that is listed
+_MIN_LISTED_SCORE = 0.05  # of an instance
 
 
-class Segment(TypedDict):
-    """The pixels of one class in one image, or of a panoptic model one segment."""
+class SegmentRecord(TypedDict):
+    """One segment of a panoptic result, or all pixels of one class of a semantic result."""
 
     category: str
     category_id: int  # the data set's own id
@@ -22,23 +23,24 @@ class Segment(TypedDict):
     area: int  # pixels
     share: float  # of the image, 0..1
     bbox: list[int]  # x, y, width, height of the tightest box
-    id: NotRequired[int]  # of a panoptic model: its value in the panoptic PNG
+    # Panoptic results only:
+    id: NotRequired[int]  # the value in the panoptic PNG
     is_thing: NotRequired[bool]
     score: NotRequired[float]  # class probability, 0..1
 
 
 class InstanceRecord(TypedDict):
-    """One object."""
+    """One detected object."""
 
     category: str
     category_id: int  # the data set's own id
     label: int  # 0..K-1
     score: float  # 0..1
-    segmentation: dict[str, Any]  # COCO's run lengths
+    segmentation: dict[str, Any]  # COCO's run-length encoding
 
 
 class ImageRecord(TypedDict):
-    """One entry of `predictions.json`. What the model does not give is not there."""
+    """One entry of `predictions.json`; results that the model does not give are absent."""
 
     file: str
     height: int
@@ -46,35 +48,46 @@ class ImageRecord(TypedDict):
     overlay: str  # relative to the output folder
     labels: NotRequired[str]  # likewise
     panoptic: NotRequired[str]  # likewise, segment ids as COCO writes them
-    segments: NotRequired[list[Segment]]  # the largest first
-    instances: NotRequired[list[InstanceRecord]]  # the surest first
+    segments: NotRequired[list[SegmentRecord]]  # largest first
+    instances: NotRequired[list[InstanceRecord]]  # in descending order of score
 
 
-def describe_segments(
+def describe_segments(result: Result, categories: Sequence[Category]) -> list[SegmentRecord] | None:
+    """The segments of a result, else its classes, largest first; None for instances alone."""
+    match result.main_view:
+        case SegmentsView() as view:
+            return describe_panoptic(view, categories)
+        case ClassesView(label_map):
+            return describe_classes(label_map, categories)
+        case InstancesView():
+            return None
+
+
+def describe_panoptic(view: SegmentsView, categories: Sequence[Category]) -> list[SegmentRecord]:
+    """The segments of a panoptic result, largest first."""
+    records = []
+    for segment in view.segments:
+        record = _describe(view.id_map == segment.segment_id, segment.label, categories)
+        record["id"] = segment.segment_id
+        record["is_thing"] = segment.is_thing
+        record["score"] = round(segment.score, 4)
+        records.append(record)
+    return sorted(records, key=lambda record: -record["area"])
+
+
+def describe_classes(
     label_map: Integer[np.ndarray, "h w"], categories: Sequence[Category]
-) -> list[Segment]:
-    """One segment for each class present in a label map, the largest first; void has none."""
-    labels = np.unique(label_map[label_map >= 0]).tolist()
-    segments = [_describe(label_map == label, label, categories) for label in labels]
-    return sorted(segments, key=lambda segment: -segment["area"])
-
-
-def describe_panoptic(result: Result, categories: Sequence[Category]) -> list[Segment]:
-    """The segments of a panoptic result, the largest first."""
-    segments = []
-    for found in result.segments or ():
-        segment = _describe(result.panoptic == found.segment_id, found.label, categories)
-        segment["id"] = found.segment_id
-        segment["is_thing"] = found.is_thing
-        segment["score"] = round(found.score, 4)
-        segments.append(segment)
-    return sorted(segments, key=lambda segment: -segment["area"])
+) -> list[SegmentRecord]:
+    """One record per class present in a label map, largest first; void has none."""
+    labels = np.unique(label_map[label_map != VOID]).tolist()
+    records = [_describe(label_map == label, label, categories) for label in labels]
+    return sorted(records, key=lambda record: -record["area"])
 
 
 def describe_instances(result: Result, categories: Sequence[Category]) -> list[InstanceRecord]:
-    """The instances of a result that are worth a line, the surest first."""
-    found = [instance for instance in result.instances or () if instance.score >= _WORTH_A_LINE]
-    rles = text_rles(np.array([instance.mask for instance in found], bool))
+    """The instances with a score of at least 0.05, in descending order of score."""
+    listed = [one for one in result.instances or () if one.score >= _MIN_LISTED_SCORE]
+    rles = text_rles(np.array([instance.mask for instance in listed], bool))
     return [
         InstanceRecord(
             category=categories[instance.label].name,
@@ -83,16 +96,18 @@ def describe_instances(result: Result, categories: Sequence[Category]) -> list[I
             score=round(instance.score, 4),
             segmentation=rle,
         )
-        for instance, rle in zip(found, rles, strict=True)
+        for instance, rle in zip(listed, rles, strict=True)
     ]
 
 
-def _describe(mask: Bool[np.ndarray, "h w"], label: int, categories: Sequence[Category]) -> Segment:
+def _describe(
+    mask: Bool[np.ndarray, "h w"], label: int, categories: Sequence[Category]
+) -> SegmentRecord:
     (top, bottom), (left, right) = (
         np.flatnonzero(mask.any(axis=axis))[[0, -1]].tolist() for axis in (1, 0)
     )
     area = int(mask.sum())
-    return Segment(
+    return SegmentRecord(
         category=categories[label].name,
         category_id=categories[label].category_id,
         label=label,

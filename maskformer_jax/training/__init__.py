@@ -1,1 +1,1 @@
-"""Optimizer, step, loop and checkpoints."""
+"""Training: optimizer, step, loop and checkpoints."""

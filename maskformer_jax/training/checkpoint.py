@@ -1,8 +1,9 @@
-"""Saving and resuming a run: model, optimizer state, position in the data, config.
+"""Saving and restoring the train state of a run.
 
-The data is a pure function of (seed, step), so its position is the step number. Items are
-written apart so that evaluation need not read the optimizer state. `model` holds what is
-evaluated: with `optim.ema_decay` the averaged parameters, and those being trained lie in `raw`.
+The data is a pure function of (seed, step), so the step number alone is its position. The items of
+a checkpoint (see `checkpoints/workdir.py`) are separate, so that evaluation need not read the
+optimizer state. `model` holds what is evaluated: with `optim.ema_decay` the averaged parameters;
+those being trained are then in a fourth item, `raw`.
 """
 
 import shutil
@@ -19,7 +20,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.checkpoints.digests import find_damage, write_digests
-from maskformer_jax.checkpoints.own import (
+from maskformer_jax.checkpoints.workdir import (
     CHECKPOINTS,
     CONFIG_FILE,
     checkpoint_steps,
@@ -32,29 +33,32 @@ from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.errors import UserError
 from maskformer_jax.training.state import TrainState, model_variables
 
-DAMAGED = "damaged"  # the folder for checkpoints that were moved out of the way
+DAMAGED = "damaged"  # the workdir's folder for checkpoints that Orbax would fail on
 
 
 class _Manager(ocp.CheckpointManager):
     def reached_preemption(self, step: int) -> bool:
-        # The loop asks, and counts its questions; others in between would confuse the processes
-        # about the step at which they stop together.
+        # `StopRequest` polls and counts its calls. Calls by Orbax in between would make the
+        # processes disagree about the step at which to stop.
         del step
         return False
 
 
 class Checkpoints:
-    """The checkpoints of one workdir. A context manager: leaving it waits for pending writes.
+    """The checkpoints of one workdir. A context manager; leaving it waits for pending writes.
 
-    The newest `keep` checkpoints stay, and the one with the best `best_metric` besides. Writing
-    happens in the background and is atomic: a checkpoint appears under its step number once it is
-    complete.
-    With several processes, all call the same methods in the same order.
+    Writing happens in the background and is atomic: a checkpoint appears under its step number
+    once it is complete. With several processes, all must call the same methods in the same order.
+
+    Args:
+        workdir: the run's folder; checkpoints are in `checkpoints/STEP`.
+        keep: how many of the newest checkpoints to keep.
+        best_metric: the one checkpoint with the highest value of this metric is kept as well.
     """
 
     def __init__(self, workdir: Path, *, keep: int, best_metric: str = "mIoU") -> None:
         self._folder = workdir.absolute() / CHECKPOINTS
-        self._pending = 0  # the step that is being written
+        self._pending = 0  # the step being written
         self._set_aside = gather(_set_aside(self._folder) if is_primary() else [])[0]
 
         def best(metrics: dict[str, Any]) -> float:
@@ -71,7 +75,7 @@ class Checkpoints:
             best_fn=best,
             best_mode="max",
             cleanup_tmp_directories=True,
-            # Called by process 0 when all files are written, before the folder gets its name.
+            # Called by process 0 once all files are written, before the folder is renamed.
             async_options=ocp.AsyncOptions(post_finalization_callback=self._add_digests),
         )
         self._manager = _Manager(self._folder, options=options)
@@ -84,11 +88,16 @@ class Checkpoints:
             self._manager.close()
 
     def save(self, state: TrainState, config: Config, metrics: dict[str, float] | None) -> None:
-        """Starts writing the state under its step number.
+        """Start writing the state under its step number; does nothing if that step is saved.
+
+        Args:
+            state: saved on all processes together.
+            config: stored with it.
+            metrics: scores of this state, by name; None if it was not evaluated.
 
         Raises:
-            UserError: it cannot be written, or the one before could not be; those that are
-                complete stay.
+            UserError: this checkpoint or the previous one could not be written; complete ones
+                remain.
         """
         step = int(state.step)
         with self._naming_failures():
@@ -108,19 +117,18 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=numbers)
 
     def restore(self, template: TrainState) -> TrainState | None:
-        """The newest state that can be read; None where there is no checkpoint yet.
+        """Restore the newest checkpoint that can be read; None if there are none yet.
 
         Args:
-            template: Shapes, dtypes and shardings of the state; the checkpoint may come from
-                another number of devices and processes.
+            template: shapes, dtypes and shardings of the state. The checkpoint may have been
+                written by another number of devices and processes.
 
         Raises:
-            UserError: the checkpoint is another model's, or there are checkpoints and none can
-                be read.
+            UserError: the checkpoint is of another model, or none of the checkpoints can be read.
         """
         problems: list[str] = list(self._set_aside)
         for folder in gather(checkpoint_steps(self._folder))[0]:
-            # One process looks, for all: the files are the same, and so has to be the decision.
+            # One process checks for all: they share the files and must come to the same decision.
             damage = gather(find_damage(folder) if is_primary() else [])[0]
             state = None
             if not damage:
@@ -128,25 +136,25 @@ class Checkpoints:
                     state = _read(folder, template)
                 except UserError:
                     raise
-                except Exception as error:  # what damage raises depends on where it is
+                except Exception as error:  # its type depends on which file is damaged
                     damage = [f"{folder} cannot be read: {first_line(error)}"]
                 damage = [line for lines in gather(damage) for line in lines]
             if damage or state is None:
                 logging.warning(
-                    "%s is damaged, trying the checkpoint before:\n%s", folder, "\n".join(damage)
+                    "%s is damaged, trying the previous checkpoint:\n%s", folder, "\n".join(damage)
                 )
                 problems += damage
                 continue
             if problems and is_primary():
-                print(f"{folder}: taken, because newer ones are damaged", file=sys.stderr)
-            self._forget_after(int(folder.name))
+                print(f"{folder}: restored, because newer ones are damaged", file=sys.stderr)
+            self._delete_after(int(folder.name))
             return state
         if problems:
             raise UserError("no checkpoint could be read:\n" + "\n".join(problems))
         return None
 
     def wait(self) -> None:
-        """Blocks until everything saved is on disk.
+        """Wait until everything saved is on disk.
 
         Raises:
             UserError: it could not be written.
@@ -154,8 +162,8 @@ class Checkpoints:
         with self._naming_failures():
             self._manager.wait_until_finished()
 
-    def _forget_after(self, step: int) -> None:
-        """Deletes the damaged checkpoints newer than the one in use: they stand in its way."""
+    def _delete_after(self, step: int) -> None:
+        """Delete damaged checkpoints newer than the restored one, whose names will be reused."""
         for newer in [other for other in self._manager.all_steps() if other > step]:
             self._manager.delete(newer)
 
@@ -165,28 +173,28 @@ class Checkpoints:
 
     @contextmanager
     def _naming_failures(self, *, raising: bool = True) -> Iterator[None]:
-        """Says of a failed write what failed and what is left."""
+        """Turn a failed write into an error that names the checkpoint and those that are left."""
         try:
             yield
-        except Exception as error:  # of Orbax, TensorStore or the system, whoever noticed first
+        except Exception as error:  # from Orbax, TensorStore or the operating system
             left = ", ".join(folder.name for folder in checkpoint_steps(self._folder)) or "none"
             message = (
                 f"{self._folder / str(self._pending)} could not be written: {first_line(error)}. "
-                f"Complete checkpoints: {left}. With room on the disk, the same command goes on "
-                "from the newest of them"
+                f"Complete checkpoints: {left}. Once there is space on the disk, the same command "
+                "resumes from the newest of them"
             )
             if raising:
                 raise UserError(message) from error
-            logging.error("%s", message)  # another error is on its way already
+            logging.error("%s", message)  # another exception is already propagating
 
 
 def write_config(workdir: Path, config: Config) -> None:
-    """Writes `config.json` into the workdir, all at once or not at all."""
+    """Write `config.json` into the workdir, atomically."""
     write_atomically(workdir / CONFIG_FILE, to_json(config))
 
 
 def _set_aside(folder: Path) -> list[str]:
-    """Moves checkpoints away whose scores are damaged: Orbax reads those of all, at the start."""
+    """Move checkpoints with damaged scores away, since Orbax reads all scores when it starts."""
     problems = []
     for step in checkpoint_steps(folder):
         damage = find_damage(step, item="metrics")
@@ -201,12 +209,13 @@ def _set_aside(folder: Path) -> list[str]:
 
 
 def _read(folder: Path, template: TrainState) -> TrainState:
+    """Read one checkpoint; `optim.ema_decay` may have been switched on or off since."""
     model = restore_item(folder / "model", model_variables(template))
     opt_state = restore_item(folder / "opt", template.opt_state)
     params = average = model["params"]
     if (folder / "raw").is_dir():
         params = restore_item(folder / "raw", template.params)
-    elif template.ema_params is not None:  # the average starts here
+    elif template.ema_params is not None:  # the option is new: the average starts here
         average = jax.tree.map(jax.numpy.copy, params)
     return TrainState(
         step=jax.device_put(jax.numpy.int32(int(folder.name)), template.step.sharding),

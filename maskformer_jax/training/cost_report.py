@@ -1,4 +1,4 @@
-"""What a compiled step will need, as the compiler itself counts it, before it runs."""
+"""The cost of a training step according to the compiler, before anything runs."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from maskformer_jax.config import Config, Size
-from maskformer_jax.config.check import VARYING_MAPPERS
+from maskformer_jax.config.data import VARYING_MAPPERS
 from maskformer_jax.data.grouping import padded_sizes
 from maskformer_jax.distributed import is_primary
 from maskformer_jax.training.loop import Training
@@ -16,16 +16,16 @@ MIB = 2**20
 
 
 class StepCost(NamedTuple):
-    """Of one step on one device; None where the backend does not tell."""
+    """Cost of one step on one device; None if the backend does not report it."""
 
-    arguments: int | None  # bytes: state and batch
-    temporary: int | None  # bytes: everything that lives during the step alone
+    arguments: int | None  # bytes of the state and the batch
+    temporary: int | None  # bytes of temporary buffers, which live only during the step
     program: int | None  # bytes of compiled code
-    flops: float | None  # floating-point operations; loops count as one turn
+    flops: float | None  # floating-point operations; the body of a loop counts once
 
 
 def measure_step(compiled: jax.stages.Compiled) -> StepCost:
-    """Ask XLA's own analyses of a compiled program."""
+    """Read XLA's memory and cost analysis of a compiled program."""
     memory: Any = compiled.memory_analysis()
     cost: Any = compiled.cost_analysis() or {}
     return StepCost(
@@ -37,24 +37,24 @@ def measure_step(compiled: jax.stages.Compiled) -> StepCost:
 
 
 def describe_cost(cost: StepCost) -> str:
-    """Lines for people."""
+    """Format the cost as text."""
 
     def amount(value: int | float | None, unit: int | float, name: str) -> str:
-        return "not told by this backend" if value is None else f"{value / unit:,.1f} {name}"
+        return "not reported by this backend" if value is None else f"{value / unit:,.1f} {name}"
 
     return "\n".join(
         [
-            "one step on each device, as the compiler counts it:",
+            "one step on each device, according to the compiler:",
             f"  state and batch   {amount(cost.arguments, MIB, 'MiB')}",
             f"  temporary memory  {amount(cost.temporary, MIB, 'MiB')}",
             f"  program           {amount(cost.program, MIB, 'MiB')}",
-            f"  operations        {amount(cost.flops, 1e9, 'GFLOP')} (a loop counted once)",
+            f"  operations        {amount(cost.flops, 1e9, 'GFLOP')} (loop bodies counted once)",
         ]
     )
 
 
 def report_cost(training: Training) -> None:
-    """Compile the step of a run and print what it will need. Nothing is read or written."""
+    """Compile the step of a run and print its cost; no data is read, nothing is written."""
     step = training.step.lower(training.template, abstract_batch(training.config))
     cost = measure_step(step.compile())
     if is_primary():
@@ -62,7 +62,7 @@ def report_cost(training: Training) -> None:
 
 
 def abstract_batch(config: Config) -> Batch:
-    """The shapes of a global batch; where batches come in several sizes, of the largest."""
+    """Return the shapes of a global batch, of the largest size if there are several."""
     images, slots = config.train.batch_size, config.data.num_segments
     sizes: tuple[Size, ...] = (config.data.augment.crop_size,)
     if config.data.mapper in VARYING_MAPPERS:

@@ -1,4 +1,4 @@
-"""Looking at the numbers of a step before they are trusted."""
+"""Checks that losses and gradients are finite, naming the images behind those that are not."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,25 +8,24 @@ from absl import logging
 
 from maskformer_jax.errors import UserError
 
-FINITE_IMAGES = "finite_images"  # bool [B] among the metrics of a step: which images' losses are
+FINITE_IMAGES = "finite_images"  # step metric, bool [B]: whether an image's losses are finite
 
 
 def require_finite(
-    step: int, metrics: Mapping[str, Any], *, images: Callable[[int], Sequence[str]]
+    step: int, metrics: Mapping[str, Any], *, image_ids: Callable[[int], Sequence[str]]
 ) -> None:
-    """Checks the metrics of one update.
+    """Check the metrics of one step. An update that was skipped gives a warning, not an error.
 
     Args:
-        step: number of the update, the first being 1.
+        step: its number; the first step is 1.
         metrics: its metrics, on the host.
-        images: gives the ids of the images of an update, row by row; called only where needed.
+        image_ids: gives the image ids of a step, row by row; called only if there is a problem.
 
     Raises:
         UserError: a loss or gradient norm is not finite and the update was made all the same;
-            names the step and its images, those whose own loss is not finite where that is known.
-            An update that was left out is a warning that names the same.
+            names the step and its images, or only those with a non-finite loss if there are any.
     """
-    wrong = next(
+    nonfinite = next(
         (
             name
             for name in ("loss", "grad_norm")
@@ -35,23 +34,25 @@ def require_finite(
         None,
     )
     finite = np.asarray(metrics.get(FINITE_IMAGES, True))
-    if wrong is None and finite.all():
+    if nonfinite is None and finite.all():
         return
-    ids = images(step)
+    ids = image_ids(step)
     if not finite.all():
-        names = [ids[int(row)] for row in np.flatnonzero(~finite)]
-        cause = f"the loss or cost of {_list(names)} is not finite"
+        culprits = [ids[int(row)] for row in np.flatnonzero(~finite)]
+        cause = f"the loss or matching cost of {_quote(culprits)} is not finite"
     else:
-        cause = f"the images of that step are {_list(ids)}"
-    what = f"{wrong} is {metrics[wrong]}" if wrong else "an image's loss is not finite"
+        cause = f"the images of this step are {_quote(ids)}"
+    symptom = (
+        f"{nonfinite} is {metrics[nonfinite]}" if nonfinite else "an image's loss is not finite"
+    )
     if metrics.get("update_skipped"):
-        logging.warning("step %d: %s; %s. This update is left out", step, what, cause)
+        logging.warning("step %d: %s; %s. This update is skipped", step, symptom, cause)
         return
     raise UserError(
-        f"step {step}: {what}; {cause}. Stopped before it could be saved: the last checkpoint is "
-        "good. A lower optim.learning_rate or a look at these images would be the next thing to try"
+        f"step {step}: {symptom}; {cause}. The run stopped before saving this state, so the last "
+        "checkpoint is good. Try a lower optim.learning_rate, or look at these images"
     )
 
 
-def _list(names: Sequence[str]) -> str:
+def _quote(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)

@@ -1,4 +1,4 @@
-"""Which device holds what: one mesh, the batch split over all of it, parameters over "fsdp"."""
+"""The device mesh: batches are split over all devices, parameters over the axis "fsdp"."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ from maskformer_jax.types import Batch
 
 BATCH_AXES = ("data", "fsdp")
 
-# Smaller arrays stay whole on every device: splitting them costs more messages than it saves bytes.
+# Smaller arrays are replicated: splitting them costs more in communication than it saves in memory.
 MIN_SHARDED_SIZE = 2**14
 
 
 def make_mesh(config: MeshConfig, *, batch_size: int) -> Mesh:
-    """Arranges the devices as `data` x `fsdp`.
+    """Arrange the devices as a `data` x `fsdp` mesh.
 
-    All devices are used unless `data` says less (one process only).
+    All devices are used unless `data` asks for fewer, which needs a single process.
 
     Raises:
-        UserError: the devices do not suffice or divide, or the batch does not divide by them.
+        UserError: the mesh does not fit the devices, or the batch size is not a multiple of them.
     """
     available = jax.device_count()
     data = available // config.fsdp if config.data == -1 else config.data
@@ -30,13 +30,13 @@ def make_mesh(config: MeshConfig, *, batch_size: int) -> Mesh:
     too_few = wanted != available if jax.process_count() > 1 else wanted > available
     if wanted < 1 or too_few or (config.data == -1 and wanted != available):
         raise UserError(
-            f"mesh.data={config.data} x mesh.fsdp={config.fsdp} does not fit the {available} "
-            "devices there are; set mesh.data=-1 for all that are left"
+            f"config.mesh.data is {config.data} and config.mesh.fsdp is {config.fsdp}, which does "
+            f"not fit the {available} devices; mesh.data -1 takes all that mesh.fsdp leaves"
         )
     if batch_size % wanted:
         raise UserError(
-            f"train.batch_size={batch_size} does not divide by the {wanted} devices of the mesh; "
-            f"take a multiple of {wanted}, or fewer devices with mesh.data"
+            f"config.train.batch_size is {batch_size}, but must be a multiple of {wanted}, the "
+            "number of devices in the mesh (mesh.data can take fewer)"
         )
     return jax.make_mesh(
         (data, config.fsdp),
@@ -48,20 +48,21 @@ def make_mesh(config: MeshConfig, *, batch_size: int) -> Mesh:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Images over all devices."""
+    """Return the sharding that splits axis 0, the images, over all devices."""
     return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """A whole copy on every device."""
+    """Return the sharding with a full copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
-    """The sharding of every array of a train state (parameters, optimizer state, constants).
+    """Choose the sharding of every array of a train state.
 
-    An array is split over "fsdp" along its largest axis that divides evenly; small ones and those
-    that do not divide stay whole. With fsdp = 1 everything is replicated.
+    An array (parameter, optimizer moment or constant) is split over "fsdp" along its largest axis
+    that divides evenly. Arrays below `MIN_SHARDED_SIZE` elements, and those without such an axis,
+    are replicated; with fsdp = 1, all are.
     """
     parts = mesh.shape["fsdp"]
 
@@ -76,16 +77,25 @@ def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
     return jax.tree.map(choose, abstract_state)
 
 
+def abstract_arrays(tree: Any, shardings: Any) -> Any:
+    """Return the shapes and dtypes of `tree` with these shardings, as `jax.ShapeDtypeStruct`s."""
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        tree,
+        shardings,
+    )
+
+
 def local_devices(mesh: Mesh) -> list[Any]:
-    """The devices of the mesh that belong to this process."""
+    """Return the devices of the mesh that belong to this process."""
     return [device for device in mesh.devices.flat if device in jax.local_devices()]
 
 
 def batch_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
-    """Which row of the data's global batch each row of the device's batch is, int [batch_size].
+    """Return for each row of the global array its row in the input pipeline, int64 [batch_size].
 
-    The processes read consecutive blocks, but a mesh may give a process devices, and so rows, that
-    are not neighbours.
+    Each process reads a block of consecutive images, but the devices that a mesh assigns to a
+    process, and hence its rows in the global array, need not be consecutive.
     """
     held: dict[int, set[int]] = {}
     placed: dict[Any, Any] = dict(batch_sharding(mesh).devices_indices_map((batch_size,)))
@@ -100,6 +110,6 @@ def batch_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
 
 
 def put_batch(batch: Batch, mesh: Mesh) -> Batch:
-    """Moves this process's share of a batch to its devices, as one global batch."""
+    """Move this process's share of a batch to its devices, as part of one global array each."""
     sharding = batch_sharding(mesh)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)

@@ -1,4 +1,4 @@
-"""Numbers of a run, for machines (`metrics.jsonl`) and for TensorBoard."""
+"""The metrics of a run, in `metrics.jsonl` and as TensorBoard events."""
 
 import json
 import sys
@@ -11,15 +11,15 @@ METRICS_FILE = "metrics.jsonl"
 
 
 class MetricsLog:
-    """Appends one JSON object a line, each with `step`, and the same numbers as TensorBoard events.
+    """Appends one JSON object per line, each with `step`, and the same numbers to TensorBoard.
 
     Floats are written so that they read back exactly. A context manager.
 
     Args:
-        workdir: Where `metrics.jsonl` and `tensorboard/` lie.
-        resume_step: Lines after this step are removed first: the run goes on from there, and the
-            killed one may have logged steps that no checkpoint holds.
-        enabled: False writes nothing, for all processes but the first.
+        workdir: the folder of `metrics.jsonl` and `tensorboard/`.
+        resume_step: the step the run resumes from. Lines of later steps are removed first: a run
+            that was killed may have logged steps after its last checkpoint.
+        enabled: False writes nothing; for all processes but the first.
     """
 
     def __init__(self, workdir: Path, *, resume_step: int, enabled: bool = True) -> None:
@@ -41,10 +41,10 @@ class MetricsLog:
             self._events.close()
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Writes one line, and an event for each number.
+        """Write one line, and an event for each number.
 
         Raises:
-            UserError: the disk is full, or the file cannot be written for another reason.
+            UserError: the file cannot be written, for example because the disk is full.
         """
         if not self._enabled:
             return
@@ -57,13 +57,13 @@ class MetricsLog:
             self._events.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, image: Any) -> None:
-        """Adds a uint8 RGB [H, W, 3] picture to TensorBoard."""
+        """Add a picture, uint8 RGB [H, W, 3], to TensorBoard."""
         if self._enabled:
             self._events.add_image(name, image, step, dataformats="HWC")
 
 
 def was_evaluated(workdir: Path, step: int) -> bool:
-    """Whether the log holds an evaluation of that step."""
+    """Whether the log has the scores of an evaluation at that step."""
     return any(
         line["step"] == step and any(name.startswith("eval/") for name in line)
         for line in read_metrics(workdir)
@@ -71,7 +71,7 @@ def was_evaluated(workdir: Path, step: int) -> bool:
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """All complete lines of a workdir's metrics.jsonl; a line cut off by a kill is left out."""
+    """Read the complete lines of a workdir's metrics.jsonl; one cut off by a kill is left out."""
     path = workdir / METRICS_FILE
     if not path.is_file():
         return []
@@ -85,8 +85,8 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
 
 
 def _open_events(folder: Path, *, first_step: int) -> Any:
-    # Where PyTorch is installed, tensorboardX imports it, for seconds and without a need. None
-    # stands for a module that cannot be imported, which it takes in its stride.
+    # tensorboardX imports PyTorch if it is installed, which takes seconds and is not needed here.
+    # None marks a module as not importable, which tensorboardX handles.
     absent = "torch" not in sys.modules
     if absent:
         sys.modules["torch"] = None  # type: ignore[assignment]

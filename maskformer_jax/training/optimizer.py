@@ -7,10 +7,15 @@ import jax
 import optax
 from jax import numpy as jnp
 
-from maskformer_jax.config import Config, OptimConfig
+from maskformer_jax.config import Config, ModelConfig, OptimConfig
+from maskformer_jax.errors import UserError
+from maskformer_jax.parts.backbones.base import backbone_weights
+from maskformer_jax.parts.part import DecayRows
+from maskformer_jax.parts.pixel_decoders.base import pixel_decoder_weights
+from maskformer_jax.parts.transformer_decoders.base import transformer_decoder_weights
 from maskformer_jax.training.schedule import make_schedule
 
-BACKBONE_STAGES = ("stem", "res2", "res3", "res4", "res5")
+HEAD_ROWS: DecayRows = ((r"predictor/(kernel|bias)", "weight"),)  # of the per-pixel baseline
 
 
 class ParameterGroup(NamedTuple):
@@ -20,31 +25,82 @@ class ParameterGroup(NamedTuple):
     weight_decay: float
 
 
-def parameter_groups(params: Any, config: OptimConfig, *, freeze_at: int = 0) -> Any:
-    """The group of every parameter, in a tree like `params`.
+class GroupRow(NamedTuple):
+    """One line of the table of groups."""
+
+    pattern: str  # of a whole path, such as "backbone/res2_0/conv1/conv/kernel"
+    group: ParameterGroup
+
+
+def group_table(model: ModelConfig, config: OptimConfig) -> list[GroupRow]:
+    """The table of groups of a model, one row for each row that its parts know.
 
     The learning rate depends on whether the parameter belongs to the backbone, the weight decay
-    on what it is: normalisation and embeddings have their own, all else (biases included) decays
-    like a weight. The first `freeze_at` of stem, res2 .. res5 do not move at all.
+    on what it is: norms and embeddings have their own, all else (biases included) decays like a
+    weight.
     """
-    frozen = "|".join(BACKBONE_STAGES[:freeze_at]) or "(?!)"
-    decay_rules = [
-        (r"relative_position_bias_table|absolute_pos_embed", 0.0),
-        (r"(^|[/_])norm\d*($|[/_])", config.weight_decay_norm),
-        (r"(^|/)query_embed($|/)", config.weight_decay_embed),
-        (r"", config.weight_decay),
+    decays = {
+        "weight": config.weight_decay,
+        "norm": config.weight_decay_norm,
+        "embed": config.weight_decay_embed,
+        "none": 0.0,
+    }
+    rows = {
+        "backbone/": backbone_weights(type(model.backbone)).DECAY_ROWS,
+        "pixel_decoder/": pixel_decoder_weights(type(model.pixel_decoder)).DECAY_ROWS,
+        "transformer_decoder/": transformer_decoder_weights(
+            type(model.transformer_decoder)
+        ).DECAY_ROWS,
+        "": HEAD_ROWS,
+    }
+    rates = {"backbone/": config.learning_rate * config.backbone_multiplier}
+    return [
+        GroupRow(
+            f"{part}({pattern})",
+            ParameterGroup(rates.get(part, config.learning_rate), decays[decay]),
+        )
+        for part, part_rows in rows.items()
+        for pattern, decay in part_rows
     ]
+
+
+def parameter_groups(params: Any, model: ModelConfig, config: OptimConfig) -> Any:
+    """The group of every parameter, in a tree like `params`.
+
+    What the backbone freezes (`freeze_at`) does not move at all.
+
+    Raises:
+        UserError: a parameter matches no row of the table, or several; names all such parameters.
+    """
+    table = group_table(model, config)
+    frozen = [
+        f"backbone/{pattern}"
+        for pattern in backbone_weights(type(model.backbone)).frozen_patterns(model.backbone)
+    ]
+    problems: list[str] = []
 
     def choose(path: tuple, _: Any) -> ParameterGroup:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        if re.match(rf"backbone/({frozen})", name):
+        found = [row for row in table if re.fullmatch(row.pattern, name)]
+        if len(found) != 1:
+            problems.append(f"{name}: {', '.join(row.pattern for row in found) or 'none'}")
             return ParameterGroup(0.0, 0.0)
-        in_backbone = name.startswith("backbone/")
-        rate = config.learning_rate * (config.backbone_multiplier if in_backbone else 1.0)
-        decay = next(value for pattern, value in decay_rules if re.search(pattern, name))
-        return ParameterGroup(rate, decay)
+        if any(re.match(pattern, name) for pattern in frozen):
+            return ParameterGroup(0.0, 0.0)
+        return found[0].group
 
-    return jax.tree_util.tree_map_with_path(choose, params)
+    groups = jax.tree_util.tree_map_with_path(choose, params)
+    if problems:
+        raise UserError(
+            "\n  ".join(
+                [
+                    "every parameter must match one row of the optimizer groups (DECAY_ROWS in the "
+                    "weights.py of its part); these match:",
+                    *problems,
+                ]
+            )
+        )
+    return groups
 
 
 def clip_by_full_norm(max_norm: float) -> optax.GradientTransformation:
@@ -81,8 +137,7 @@ def make_optimizer(config: Config, params: Any) -> optax.GradientTransformation:
     they are, up to n times in a row.
     """
     optim = config.optim
-    freeze_at = getattr(config.model.backbone, "freeze_at", 0)  # ResNets have it
-    groups = parameter_groups(params, optim, freeze_at=freeze_at)
+    groups = parameter_groups(params, config.model, optim)
     factor = make_schedule(optim, num_steps=config.train.num_steps)
     optimizer = optax.chain(
         clip_by_full_norm(optim.clip_norm),

@@ -1,4 +1,4 @@
-"""What an evaluation during training shows a person: predictions beside the ground truth."""
+"""Pictures from evaluations during training: predictions beside the ground truth."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,10 +8,10 @@ import numpy as np
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.data.eval_examples import EvalExample
+from maskformer_jax.evaluation.drawing import draw_comparison
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.pictures import compare
-from maskformer_jax.pictures.files import encode_image
 from maskformer_jax.training.metrics_log import MetricsLog
+from maskformer_jax.visualize.files import encode_image
 
 PICTURES_PER_EVALUATION = 4
 
@@ -19,16 +19,16 @@ PICTURES_PER_EVALUATION = 4
 def picture_saver(
     folder: Path, log: MetricsLog, info: DatasetInfo, *, step: int
 ) -> Callable[[EvalExample, Outputs], None]:
-    """A callback for `Evaluator.evaluate` that keeps the first few results.
+    """Return a callback for `Evaluator.evaluate` that saves the first few results.
 
-    Each becomes a PNG in `folder` and a picture `eval/IMAGE_ID` in TensorBoard.
+    Each is saved as `folder/IMAGE_ID.png` and as the image `eval/IMAGE_ID` in TensorBoard.
     """
     shown: list[str] = []
 
     def save(example: EvalExample, outputs: Outputs) -> None:
         if len(shown) >= PICTURES_PER_EVALUATION:
             return
-        picture = compare(example, outputs, info.categories)
+        picture = draw_comparison(example, outputs, info.categories)
         if picture is None:
             return
         shown.append(example.image_id)
@@ -42,7 +42,7 @@ def picture_saver(
 def save_charts(
     folder: Path, log: MetricsLog, charts: Mapping[str, np.ndarray], *, step: int
 ) -> None:
-    """Keeps the charts of an evaluation: PNGs in `folder`, pictures `eval/NAME` in TensorBoard."""
+    """Save the charts of an evaluation as `folder/NAME.png` and `eval/NAME` in TensorBoard."""
     for name, picture in charts.items():
         write_atomically(folder / f"{name}.png", encode_image(picture))
         log.picture(step, f"eval/{name}", picture)

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from maskformer_jax.config import Config, SwinConfig
-from maskformer_jax.convert.backbones import InputFormat, resnet_to_variables, swin_to_variables
+from maskformer_jax.config import Config
 from maskformer_jax.convert.readers import read_tensors
+from maskformer_jax.parts.backbones.base import ImageFormat, backbone_weights
 from maskformer_jax.training.state import TrainState
 
 
@@ -34,18 +34,13 @@ def load_backbone(config: Config, state: TrainState) -> TrainState:
 
 
 def _read_backbone(config: Config, template: Any) -> dict[str, Any]:
-    source = config.train.init_backbone
-    backbone = config.model.backbone
-    tensors = read_tensors(Path(source))
-    if isinstance(backbone, SwinConfig):
-        return swin_to_variables(tensors, template, source=source)
-    formats: dict[str, InputFormat] = {"torchvision": "rgb_normalized", "caffe": "bgr_mean"}
-    return resnet_to_variables(
-        tensors,
+    source, model = config.train.init_backbone, config.model
+    return backbone_weights(type(model.backbone)).import_imagenet(
+        read_tensors(Path(source)),
         template,
-        input_format=formats[config.train.init_backbone_format],
-        stride_in_1x1=backbone.stride_in_1x1,
-        pixel_mean=config.model.pixel_mean,
-        pixel_std=config.model.pixel_std,
+        model.backbone,
+        image_format=ImageFormat(
+            config.train.init_backbone_format, model.pixel_mean, model.pixel_std
+        ),
         source=source,
     )

@@ -1,6 +1,6 @@
-"""Learning-rate schedules, as factors of the base rate.
+"""Learning-rate schedules, as factors that multiply the base learning rate.
 
-Both follow detectron2's solver: the step is 0-based, update t uses `factor(t)`.
+Both follow detectron2's solver: steps count from 0, and update t uses `schedule(t)`.
 """
 
 import optax
@@ -11,11 +11,13 @@ from maskformer_jax.config import OptimConfig
 
 
 def make_schedule(config: OptimConfig, *, num_steps: int) -> optax.Schedule:
-    """The factor by which step t multiplies every learning rate.
+    """Return the function from a step t to the factor on every learning rate, a float scalar.
 
-    "poly": `warmup(t) * (1 - t / num_steps) ** power`; the polynomial also acts during warm-up.
-    "multistep": a straight line from `warmup_factor` to 1, then 1, times `decay` from every
-    milestone on.
+    "poly": `warmup(t) * (1 - t / num_steps) ** poly_power`; the decay starts at step 0, during
+    the warm-up.
+    "multistep": `warmup(t) * decay ** n` after n milestones.
+
+    `warmup(t)` rises linearly from `warmup_factor` to 1 over `warmup_steps`.
     """
 
     def warmup(step: Array) -> Array:
@@ -33,5 +35,5 @@ def make_schedule(config: OptimConfig, *, num_steps: int) -> optax.Schedule:
         return warmup(step) * jnp.power(jnp.asarray(config.decay, float), passed)
 
     chosen = {"poly": poly, "multistep": multistep}[config.schedule]
-    # Dividing integers would give float32 even where float64 is on.
+    # As integers, the division would give float32 even with 64-bit types enabled.
     return lambda step: chosen(jnp.asarray(step).astype(float))

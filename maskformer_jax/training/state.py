@@ -1,4 +1,4 @@
-"""Everything that changes during training, in one struct."""
+"""The train state: everything that a step reads and updates."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,17 +12,17 @@ from maskformer_jax.config import Config
 
 
 class TrainState(NamedTuple):
-    """What a step takes and gives back. The dropout key is a function of seed and step."""
+    """The arrays of a run. There is no random key among them: it is derived from seed and step."""
 
-    step: Any  # int32 scalar, number of updates made
+    step: Any  # int32 scalar, number of steps taken
     params: Any
     constants: Any  # frozen batch-norm statistics; empty where the model has none
     opt_state: Any
     ema_params: Any = None  # moving average of the parameters, with optim.ema_decay above 0
 
 
-def initialiser(model: nn.Module, config: Config) -> Callable[[], Any]:
-    """A function without arguments that draws the variables of the model from the config's seed."""
+def make_init(model: nn.Module, config: Config) -> Callable[[], Any]:
+    """Return a function without arguments that draws the model's variables from `train.seed`."""
 
     def init() -> Any:
         size = max(config.model.size_divisibility, 32)
@@ -32,25 +32,31 @@ def initialiser(model: nn.Module, config: Config) -> Callable[[], Any]:
     return init
 
 
-def new_state(
+def create_train_state(
     variables: Any, optimizer: optax.GradientTransformation, *, with_average: bool = False
 ) -> TrainState:
-    """The state before the first step. The average of the parameters, if any, starts from them."""
+    """Return the state before the first step.
+
+    Args:
+        variables: as `model.init` returns them.
+        optimizer: whose state is initialized.
+        with_average: whether to keep a moving average of the parameters; it starts at their values.
+    """
     params = variables["params"]
     return TrainState(
         step=jnp.int32(0),
         params=params,
         constants=variables.get("constants", {}),
         opt_state=optimizer.init(params),
-        # Copied, since the buffers of a state are given away and none may be given away twice.
+        # A copy, since a step donates the buffers of its state, and none may be donated twice.
         ema_params=jax.tree.map(jnp.copy, params) if with_average else None,
     )
 
 
 def model_variables(state: TrainState) -> dict[str, Any]:
-    """What the model is applied to, as `model.init` gives it: without empty collections.
+    """Return the variables to evaluate and save, in the form of `model.init`'s result.
 
-    The parameters are the averaged ones where the state has them.
+    The parameters are the averaged ones if the state has them. Empty collections are left out.
     """
     params = state.params if state.ema_params is None else state.ema_params
     collections = {"params": params, "constants": state.constants}

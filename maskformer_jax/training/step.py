@@ -1,4 +1,4 @@
-"""One update of the model: predict, match, compare, differentiate, move."""
+"""One training step: differentiate the loss, update the parameters, report, average."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +9,11 @@ from flax import linen as nn
 from jax import numpy as jnp
 from jax.sharding import Mesh
 
-from maskformer_jax.config import Config
-from maskformer_jax.criterion.denominators import Denominators, count_denominators
-from maskformer_jax.criterion.total import compute_losses
-from maskformer_jax.errors import UserError
-from maskformer_jax.models.layers import remat_compiler_options
+from maskformer_jax.config import Config, OptimConfig
+from maskformer_jax.criterion.criterion import compute_losses
+from maskformer_jax.criterion.normalizers import Normalizers
+from maskformer_jax.parts.layers import remat_compiler_options
+from maskformer_jax.training.accumulation import make_differentiate
 from maskformer_jax.training.mesh import batch_sharding, replicated
 from maskformer_jax.training.schedule import make_schedule
 from maskformer_jax.training.state import TrainState
@@ -25,24 +25,24 @@ Metrics = dict[str, Any]
 def make_loss_function(
     model: nn.Module, config: Config, *, num_classes: int, mesh: Mesh | None
 ) -> Callable[..., tuple[Any, Metrics]]:
-    """The training loss as a function of (params, constants, batch, dropout key).
+    """Return the training loss: (params, constants, batch, dropout key) to (total, terms).
 
-    For a part of a batch, the denominators of the whole come last.
+    For a part of a batch, the normalizers of the whole batch are a fifth argument.
     """
 
     def loss(
         params: Any,
         constants: Any,
         batch: Batch,
-        dropout: Any,
-        denominators: Denominators | None = None,
+        dropout_key: Any,
+        normalizers: Normalizers | None = None,
     ) -> tuple[Any, Metrics]:
         predictions: Any = model.apply(
             {"params": params, "constants": constants},
             batch.image,
             batch.image_valid,
             train=True,
-            rngs={"dropout": dropout},
+            rngs={"dropout": dropout_key},
         )
         return compute_losses(
             predictions,
@@ -51,69 +51,11 @@ def make_loss_function(
             num_classes=num_classes,
             size_divisibility=config.model.size_divisibility,
             mesh=mesh,
-            key=jax.random.fold_in(dropout, 1),
-            denominators=denominators,
+            key=jax.random.fold_in(dropout_key, 1),
+            normalizers=normalizers,
         )
 
     return loss
-
-
-def make_differentiate(
-    loss_function: Callable[..., tuple[Any, Metrics]], config: Config, *, mesh: Mesh
-) -> Callable[..., tuple[tuple[Any, Metrics], Any]]:
-    """The loss, its terms and its gradient, as a function of the loss function's arguments.
-
-    With `optim.accumulate_steps` the batch is gone through in parts. Each part's sums are divided
-    by the denominators of the whole batch (its number of segments, the weights of its queries),
-    which do not depend on predictions, so that losses and gradients of the parts add up to what
-    the whole batch gives at once, but for rounding, and for dropout and random points, whose draws
-    are each part's own.
-
-    Raises:
-        UserError: the devices cannot share the parts evenly.
-    """
-    differentiate = jax.value_and_grad(loss_function, has_aux=True)
-    parts, devices = config.optim.accumulate_steps, mesh.size
-    if parts == 1:
-        return differentiate
-    if config.train.batch_size % (parts * devices):
-        raise UserError(
-            f"optim.accumulate_steps={parts} on {devices} devices needs a train.batch_size that is "
-            f"a multiple of {parts * devices}, not {config.train.batch_size}"
-        )
-
-    def split(x: Any) -> Any:
-        """Each part takes some images of every device, so that none has to travel."""
-        x = x.reshape(devices, parts, -1, *x.shape[1:]).swapaxes(0, 1)
-        return x.reshape(parts, -1, *x.shape[3:])
-
-    def join(x: Any) -> Any:
-        return x.reshape(parts, devices, -1).swapaxes(0, 1).reshape(-1)
-
-    def accumulate(params: Any, constants: Any, batch: Batch, dropout: Any) -> tuple:
-        denominators = count_denominators(
-            batch, config.loss, num_queries=config.model.transformer_decoder.num_queries
-        )
-
-        def add(sums: Any, part: Any) -> tuple[Any, Any]:
-            index, batch, denominators = part
-            key = jax.random.fold_in(dropout, index)
-            (total, terms), grads = differentiate(params, constants, batch, key, denominators)
-            finite = terms.pop("finite_images")
-            return jax.tree.map(jnp.add, sums, ((total, terms), grads)), finite
-
-        first = jax.tree.map(split, (batch, denominators))
-        arguments = (jnp.arange(parts), *first)
-        one = jax.tree.map(lambda x: x[0], arguments)
-        shapes = jax.eval_shape(
-            lambda part: differentiate(params, constants, part[1], dropout, part[2]), one
-        )
-        shapes[0][1].pop("finite_images")
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        ((total, terms), grads), finite = jax.lax.scan(add, zeros, arguments)
-        return (total, {**terms, "finite_images": join(finite)}), grads
-
-    return accumulate
 
 
 def make_train_step(
@@ -125,63 +67,77 @@ def make_train_step(
     mesh: Mesh,
     shardings: TrainState,
 ) -> jax.stages.Wrapped:
-    """The compiled step: (state, batch) to (state, metrics).
+    """Return the compiled step: (state, batch) to (state, metrics).
 
-    It consumes the state it is given (its buffers are donated).
+    The step donates the buffers of the state it is given, which cannot be used afterwards.
 
-    The metrics are `finite_images`, bool [B], False for the images of the batch whose predictions
-    or matching costs are not all finite, and float32 scalars: the weighted loss terms, their sum
-    `loss`, `grad_norm` (before clipping) and `learning_rate` (of the head).
+    The metrics are float32 scalars, except `finite_images`:
 
-    With `optim.skip_nonfinite` there are besides `update_skipped`, 1 where this step changed
-    nothing but the step number since its gradient was not finite, and `skipped_updates`, how many
-    steps of the run did so. When more in a row are not finite than the option allows, the update
-    is made and `update_skipped` is 0.
+    - `loss` and its weighted terms;
+    - `grad_norm`: of the full gradient, before clipping;
+    - `learning_rate`: of the heads (the backbone's may be lower), at this step;
+    - `finite_images`, bool [B]: whether all predictions and matching costs of an image are finite;
+    - with `optim.skip_nonfinite`, `update_skipped`: 1 if the gradient was not finite, so that the
+      step changed nothing but the step number. After as many skipped steps in a row as the option
+      allows, the next such update is made, with `update_skipped` 0;
+    - with `optim.skip_nonfinite`, `skipped_updates`: the number of such steps in the run so far.
     """
     loss_function = make_loss_function(model, config, num_classes=num_classes, mesh=mesh)
     differentiate = make_differentiate(loss_function, config, mesh=mesh)
-    factor = make_schedule(config.optim, num_steps=config.train.num_steps)
-
-    def updates_made(state: TrainState) -> Any:
-        """The steps that moved the parameters: the schedule counts these."""
-        if not config.optim.skip_nonfinite:
-            return state.step
-        return state.step - state.opt_state.total_notfinite
-
-    platform = mesh.devices.flat[0].platform
+    schedule = make_schedule(config.optim, num_steps=config.train.num_steps)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        dropout = jax.random.fold_in(jax.random.key(config.train.seed), state.step)
-        (total, terms), grads = differentiate(state.params, state.constants, batch, dropout)
+        # The key depends on seed and step alone, so that a resumed run draws the same dropout.
+        dropout_key = jax.random.fold_in(jax.random.key(config.train.seed), state.step)
+        (loss, terms), grads = differentiate(state.params, state.constants, batch, dropout_key)
+
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+
         metrics = {
-            "loss": total,
+            "loss": loss,
             **terms,
             "grad_norm": optax.tree.norm(grads),
-            "learning_rate": config.optim.learning_rate * factor(updates_made(state)),
+            "learning_rate": config.optim.learning_rate
+            * schedule(_count_updates(state, config.optim)),
         }
-        params = optax.apply_updates(state.params, updates)
         skipped = jnp.bool_(False)
         if config.optim.skip_nonfinite:
-            skipped = (opt_state.notfinite_count > 0) & (
-                opt_state.notfinite_count <= config.optim.skip_nonfinite
-            )
+            skipped = _was_skipped(opt_state, config.optim)
             metrics["update_skipped"] = skipped.astype(jnp.float32)
             metrics["skipped_updates"] = opt_state.total_notfinite.astype(jnp.float32)
-        average = state.ema_params
-        if average is not None:
-            rest = 1 - config.optim.ema_decay
-            average = jax.tree.map(
-                lambda mean, new: jnp.where(skipped, mean, mean + rest * (new - mean)),
-                average,
-                params,
-            )
-        return TrainState(state.step + 1, params, state.constants, opt_state, average), metrics
 
+        ema_params = state.ema_params
+        if ema_params is not None:
+            ema_params = _average(ema_params, params, skipped, decay=config.optim.ema_decay)
+        return TrainState(state.step + 1, params, state.constants, opt_state, ema_params), metrics
+
+    platform = mesh.devices.flat[0].platform
     return jax.jit(
         train_step,
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
         compiler_options=remat_compiler_options(platform) if config.model.remat else None,
+    )
+
+
+def _count_updates(state: TrainState, config: OptimConfig) -> Any:
+    """Count the steps so far that moved the parameters, which is what the schedule counts."""
+    if not config.skip_nonfinite:
+        return state.step
+    return state.step - state.opt_state.total_notfinite
+
+
+def _was_skipped(opt_state: Any, config: OptimConfig) -> Any:
+    """Whether `optax.apply_if_finite` skipped the latest update, bool scalar."""
+    nonfinite_in_a_row = opt_state.notfinite_count
+    return (nonfinite_in_a_row > 0) & (nonfinite_in_a_row <= config.skip_nonfinite)
+
+
+def _average(mean: Any, params: Any, skipped: Any, *, decay: float) -> Any:
+    """Move the average of the parameters towards their new values, unless the step was skipped."""
+    weight = 1 - decay
+    return jax.tree.map(
+        lambda old, new: jnp.where(skipped, old, old + weight * (new - old)), mean, params
     )

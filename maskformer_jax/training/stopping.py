@@ -1,4 +1,4 @@
-"""Ending a run early, but in order: SIGTERM saves a checkpoint and leaves."""
+"""Graceful shutdown: on SIGTERM a run saves a checkpoint and exits."""
 
 import signal
 import threading
@@ -11,30 +11,30 @@ from jax.experimental import multihost_utils
 
 from maskformer_jax.distributed import gather
 
-EXIT_STATUS = 128 + signal.SIGTERM  # as a shell gives it; a script's `&&` does not go on
+EXIT_STATUS = 128 + signal.SIGTERM  # as shells report it, so that a script's `&&` does not continue
 
 
 class StopRequestedError(Exception):
-    """The run is to end, and what was going on is not needed any more."""
+    """The run was asked to stop; raised to abandon work that need not be finished."""
 
 
 class StopRequest:
-    """Whether the run is to end, asked between pieces of work. A context manager.
+    """Tells whether the run was asked to stop, for polling between units of work.
 
-    A single process notes SIGTERM from its first question on; before it, when nothing is done that
-    could be lost, the signal ends it at once. Of several processes any can get the signal, and all
-    get the same answer at the same question, by JAX's preemption service: so all must ask equally
-    often.
+    A context manager. A single process catches SIGTERM from the first call of `reached` on; until
+    then there is no work to lose, and the signal ends the process at once. In a run of several
+    processes, any of them may receive the signal. JAX's preemption service then gives all of them
+    the same answer at the same call, so all must call `reached` equally often.
     """
 
     def __init__(self) -> None:
-        self._reached = False
-        self._answered = False
-        self._questions = 0
+        self._requested = False
+        self._answer = False
+        self._calls = 0
         self._previous: Any = None
-        # The service has a handler of its own. Only the main thread can set one.
-        main = threading.current_thread() is threading.main_thread()
-        self._handles = jax.process_count() == 1 and main
+        # The preemption service installs its own handler. Only the main thread can install one.
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        self._installs_handler = jax.process_count() == 1 and in_main_thread
 
     def __enter__(self) -> "StopRequest":
         return self
@@ -44,39 +44,39 @@ class StopRequest:
             signal.signal(signal.SIGTERM, self._previous)
 
     def reached(self) -> bool:
-        """Whether the run is to end now; once true, it stays true."""
-        self._questions += 1
-        if self._handles and self._previous is None:
-            self._previous = signal.signal(signal.SIGTERM, self._note) or signal.SIG_DFL
-        if jax.process_count() > 1 and not self._reached:
-            self._reached = multihost_utils.reached_preemption_sync_point(self._questions)
-        self._answered = self._reached
-        return self._answered
+        """Return whether to stop now; once True, it stays True."""
+        self._calls += 1
+        if self._installs_handler and self._previous is None:
+            self._previous = signal.signal(signal.SIGTERM, self._on_signal) or signal.SIG_DFL
+        if jax.process_count() > 1 and not self._requested:
+            self._requested = multihost_utils.reached_preemption_sync_point(self._calls)
+        self._answer = self._requested
+        return self._answer
 
     @property
     def stopped(self) -> bool:
-        """The last answer of `reached`, without asking again."""
-        return self._answered
+        """The latest result of `reached`, without polling again."""
+        return self._answer
 
     def watch(self, items: Any) -> Iterator[Any]:
-        """Goes through the items of this process, asking at each.
+        """Iterate over the items of this process, polling before each.
 
-        The processes may have different numbers of items; those with fewer ask on at the end.
+        Processes with fewer items than others poll on at the end, so that all poll equally often.
 
         Raises:
-            StopRequestedError: the run is to end.
+            StopRequestedError: the run was asked to stop.
         """
-        slots = max(gather(len(items)))
+        most = max(gather(len(items)))
         for item in items:
             self._raise_if_reached()
             yield item
-        for _ in range(slots - len(items)):
+        for _ in range(most - len(items)):
             self._raise_if_reached()
 
     def _raise_if_reached(self) -> None:
         if self.reached():
             raise StopRequestedError
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        self._reached = True
+        self._requested = True

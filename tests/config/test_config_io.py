@@ -95,17 +95,17 @@ def test_overrides_leave_the_given_config_alone_and_the_last_one_counts():
         ("data.augment=1", "config.data.augment.short_edges=VALUE"),
         ("train.seed.deep=1", "config.train.seed is a single value; it has no field 'deep'"),
         ("train.seed", "config.train.seed needs a value"),
-        ("train.num_steps=1e5", "config.train.num_steps must be int, not '1e5'"),
-        ("train.num_steps=True", "config.train.num_steps must be int"),
-        ("optim.learning_rate=fast", "config.optim.learning_rate must be float, not 'fast'"),
-        ("optim.learning_rate=true", "config.optim.learning_rate must be float"),
-        ("data.augment.flip=1", "config.data.augment.flip must be true or false"),
-        ("data.augment.crop_size=512", "config.data.augment.crop_size must be (int, int)"),
-        ("data.augment.crop_size=1,2,3", "config.data.augment.crop_size must be (int, int)"),
+        ("train.num_steps=1e5", "config.train.num_steps is '1e5', but must be int"),
+        ("train.num_steps=True", "config.train.num_steps is 'True', but must be int"),
+        ("optim.learning_rate=fast", "config.optim.learning_rate is 'fast', but must be float"),
+        ("optim.learning_rate=true", "config.optim.learning_rate is 'true', but must be float"),
+        ("data.augment.flip=1", "config.data.augment.flip is '1', but must be true or false"),
+        ("data.augment.crop_size=512", "crop_size is '512', but must be (int, int)"),
+        ("data.augment.crop_size=1,2,3", "crop_size is '1,2,3', but must be (int, int)"),
         ("data.augment.short_edges=a,b", "must be tuple of int"),
-        ("data.mapper=zip", "config.data.mapper must be one of semantic, panoptic,"),
-        ("train.seed={[]: 1}", "config.train.seed must be int"),
-        ("model.backbone.depth=19", "must be one of 18, 34, 50, 101, not '19'"),
+        ("data.mapper=zip", "config.data.mapper is 'zip', but must be one of semantic, panoptic,"),
+        ("train.seed={[]: 1}", "config.train.seed is '{[]: 1}', but must be int"),
+        ("model.backbone.depth=19", "is '19', but must be one of 18, 34, 50, 101"),
     ],
 )
 def test_bad_override_names_the_field_and_what_would_be_right(override, message):
@@ -127,15 +127,21 @@ def test_typo_in_a_file_names_file_line_and_near_field(tmp_path):
     ("line", "message"),
     [
         ("print(config.optim.pol_power)", "OptimConfig has no field 'pol_power'; did you mean"),
-        ("config.train.num_steps = '5'", "config.train.num_steps must be int, not '5'"),
-        ("config.data.augment.crop_size = [5, 5]", "crop_size must be (int, int), not [5, 5]"),
-        ("config.optim = 1e-4", "config.optim is a section, of type OptimConfig, not 0.0001"),
-        ("config.data.format = 'zip'", "config.data.format must be one of folder, prepared,"),
+        ("config.train.num_steps = '5'", "config.train.num_steps is '5', but must be int"),
+        ("config.data.augment.crop_size = [5, 5]", "crop_size is [5, 5], but must be (int, int)"),
+        (
+            "config.optim = 1e-4",
+            "config.optim is 0.0001, but must be a section of type OptimConfig",
+        ),
+        (
+            "config.data.format = 'zip'",
+            "config.data.format is 'zip', but must be one of folder, prepared,",
+        ),
         ("undefined()", "line 4: NameError: name 'undefined' is not defined"),
         ("import nothing_of_this_name", "line 4: ModuleNotFoundError"),
         ("1 +", "line 4: invalid syntax"),
         ("return 3", "get_config() must return a Config, not 3"),
-        ("config.data.dataset = ''", "config.data.dataset must name a data set"),
+        ("config.data.dataset = ''", "config.data.dataset is '', but must be a data set"),
     ],
 )
 def test_mistake_in_a_file_names_file_and_field(tmp_path, line, message):
@@ -150,8 +156,8 @@ def test_several_wrong_values_are_listed_at_once(tmp_path):
     file = write_recipe(tmp_path, "config.train.seed = 'a'", "config.data.root = 3")
     with pytest.raises(UserError) as error:
         load_config(file)
-    assert "config.train.seed must be int" in str(error.value)
-    assert "config.data.root must be str" in str(error.value)
+    assert "config.train.seed is 'a', but must be int" in str(error.value)
+    assert "config.data.root is 3, but must be str" in str(error.value)
 
 
 def test_file_without_get_config(tmp_path):
@@ -198,28 +204,52 @@ def test_name_of_a_loaded_file(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.num_steps=0", "config.train.num_steps must be above 0, not 0"),
-        ("eval.short_edge=-1", "config.eval.short_edge must be above 0, not -1"),
-        ("data.augment.crop_size=0,512", "config.data.augment.crop_size must be above 0"),
-        ("data.augment.short_edges=()", "must hold at least one size"),
+        ("train.num_steps=0", "config.train.num_steps is 0, but must be above 0"),
+        ("eval.short_edge=-1", "config.eval.short_edge is -1, but must be above 0"),
+        (
+            "data.augment.crop_size=0,512",
+            "config.data.augment.crop_size is (0, 512), but must be above 0",
+        ),
+        ("data.augment.short_edges=()", "short_edges is (), but must be at least one size"),
         (
             "model.transformer_decoder.num_heads=7",
-            "hidden_dim (256) must be a multiple of num_head",
+            "hidden_dim is 256, but must be a multiple of 4 and of num_heads (7)",
         ),
-        ("model.transformer_decoder.dropout=1.0", "dropout must be at least 0 and below 1"),
-        ("model.backbone.freeze_at=6", "freeze_at must be 0..5, not 6"),
-        ("mesh.fsdp=3", "config.train.batch_size (16) must be a multiple"),
-        ("mesh.data=0", "config.mesh.data must be -1"),
-        ("optim.warmup_steps=160000", "config.optim.warmup_steps (160000) must be below"),
-        ("optim.milestones=20,10", "config.optim.milestones must rise"),
-        ("optim.learning_rate=nan", "config.optim.learning_rate must be"),
-        ("optim.learning_rate=-1", "config.optim.learning_rate must be 0 or more, not -1.0"),
-        ("model.pixel_std=1,0,1", "config.model.pixel_std must be above 0"),
-        ("eval.overlap_threshold=80", "config.eval.overlap_threshold must be 0..1, not 80"),
-        ("eval.tta.short_edges=512,0", "config.eval.tta.short_edges must be above 0"),
-        ("data.augment.crop_probability=0.5", "must be 1.0 where config.data.mapper is 'semantic'"),
-        ("data.augment.pre_crop_short_edges=400", "must be () where config.data.mapper is"),
-        ("data.augment.crop_kind=absolute_range", "must be 'absolute' where config.data.mapper"),
+        (
+            "model.transformer_decoder.dropout=1.0",
+            "dropout is 1.0, but must be at least 0 and below 1",
+        ),
+        ("model.backbone.freeze_at=6", "freeze_at is 6, but must be 0..5"),
+        (
+            "mesh.fsdp=3",
+            "config.train.batch_size is 16, but must be a multiple of config.mesh.data x",
+        ),
+        ("mesh.data=0", "config.mesh.data is 0, but must be -1"),
+        (
+            "optim.warmup_steps=160000",
+            "config.optim.warmup_steps is 160000, but must be below config.train.num_steps",
+        ),
+        ("optim.milestones=20,10", "config.optim.milestones is (20, 10), but must be rising"),
+        ("optim.learning_rate=nan", "config.optim.learning_rate is 'nan', but must be"),
+        ("optim.learning_rate=-1", "config.optim.learning_rate is -1.0, but must be 0 or more"),
+        ("model.pixel_std=1,0,1", "config.model.pixel_std is (1.0, 0.0, 1.0), but must be above 0"),
+        ("eval.overlap_threshold=80", "config.eval.overlap_threshold is 80.0, but must be 0..1"),
+        (
+            "eval.tta.short_edges=512,0",
+            "config.eval.tta.short_edges is (512, 0), but must be above 0",
+        ),
+        (
+            "data.augment.crop_probability=0.5",
+            "is 0.5, but must be 1.0 unless config.data.mapper is one of coco",
+        ),
+        (
+            "data.augment.pre_crop_short_edges=400",
+            "is (400,), but must be () unless config.data.mapper is one of coco",
+        ),
+        (
+            "data.augment.crop_kind=absolute_range",
+            "must be 'absolute' unless config.data.mapper is one of coco",
+        ),
     ],
 )
 def test_values_that_make_no_sense_are_refused(override, message):
@@ -232,7 +262,9 @@ def test_values_that_make_no_sense_are_refused(override, message):
 def test_a_range_of_crop_sizes_must_rise():
     overrides = ["data.mapper=coco_panoptic", "data.augment.crop_kind=absolute_range"]
     check_config(apply_overrides(valid_config(), [*overrides, "data.augment.crop_size=384,600"]))
-    with pytest.raises(UserError, match=r"crop_size must be \(least, largest\) side"):
+    with pytest.raises(
+        UserError, match=r"crop_size is \(600, 384\), but must be \(least, largest\) side"
+    ):
         check_config(
             apply_overrides(valid_config(), [*overrides, "data.augment.crop_size=600,384"])
         )
@@ -241,10 +273,16 @@ def test_a_range_of_crop_sizes_must_rise():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model.head=per_pixel", "eval.task=panoptic"], "config.eval.task must be 'semantic'"),
-        (["eval.task=instance", "eval.tta.enabled=true"], "config.eval.tta.enabled must be False"),
+        (
+            ["model.head=per_pixel", "eval.task=panoptic"],
+            "config.eval.task is 'panoptic', but must be 'semantic'",
+        ),
+        (
+            ["eval.task=instance", "eval.tta.enabled=true"],
+            "config.eval.tta.enabled is True, but must be False",
+        ),
         (["eval.semantic_rule=general", "eval.tta.enabled=true"], "only class sums have a mean"),
-        (["eval.tta.enabled=true"], "config.eval.tta.short_edges must hold at least one"),
+        (["eval.tta.enabled=true"], "config.eval.tta.short_edges is (), but must be at least one"),
     ],
 )
 def test_evaluations_that_make_no_sense_are_named(overrides, message):
@@ -257,7 +295,7 @@ def test_evaluations_that_make_no_sense_are_named(overrides, message):
 
 def test_batch_must_divide_over_data_and_fsdp():
     check_config(apply_overrides(valid_config(), ["mesh.data=4", "mesh.fsdp=4"]))
-    with pytest.raises(UserError, match=r"= 32\)"):
+    with pytest.raises(UserError, match=r"\(32\)"):
         check_config(apply_overrides(valid_config(), ["mesh.data=8", "mesh.fsdp=4"]))
 
 
@@ -302,9 +340,12 @@ def test_the_backbones_type_decides_what_it_is():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.backbone.drop_path=1.0", "drop_path must be at least 0 and below 1"),
-        ("model.backbone.window=0", "window must be above 0"),
-        ("model.backbone.num_heads=3,6,12,25", "must divide the widths"),
+        ("model.backbone.drop_path=1.0", "drop_path is 1.0, but must be at least 0 and below 1"),
+        ("model.backbone.window=0", "window is 0, but must be above 0"),
+        (
+            "model.backbone.num_heads=3,6,12,25",
+            "num_heads is (3, 6, 12, 25), but must be divisors of the widths",
+        ),
     ],
 )
 def test_swin_values_that_make_no_sense_are_refused(override, message):
@@ -321,11 +362,14 @@ def test_json_lacking_a_field_takes_its_default():
     ("text", "message"),
     [
         ("{", "not a config in JSON"),
-        ("[]", "the config must be a JSON object, not []"),
-        ('{"optim": 3}', "config.optim must be a JSON object, not 3"),
+        ("[]", "the config is [], but must be a JSON object"),
+        ('{"optim": 3}', "config.optim is 3, but must be a JSON object"),
         ('{"optim": {"learnin_rate": 3}}', "no field config.optim.learnin_rate; did you mean lear"),
-        ('{"train": {"seed": "a"}}', "config.train.seed must be int, not 'a'"),
-        ('{"model": {"backbone": {"type": "vit"}}}', "type must be one of resnet, swin, not 'vit'"),
+        ('{"train": {"seed": "a"}}', "config.train.seed is 'a', but must be int"),
+        (
+            '{"model": {"backbone": {"type": "vit"}}}',
+            "type is 'vit', but must be one of resnet, swin",
+        ),
     ],
 )
 def test_bad_json_names_file_and_field(tmp_path, text, message):
@@ -341,7 +385,9 @@ def test_values_of_a_run_are_checked_when_it_is_loaded_by_its_file(tmp_path):
     config = valid_config()
     config.optim.clip_norm = -1.0
     (tmp_path / "config.json").write_text(to_json(config))
-    with pytest.raises(UserError, match=r"config\.json: config\.optim\.clip_norm must be above 0"):
+    with pytest.raises(
+        UserError, match=r"config\.json: config\.optim\.clip_norm is -1\.0, but must be above"
+    ):
         load_config(tmp_path / "config.json")
 
 

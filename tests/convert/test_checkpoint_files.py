@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 from torch_format import write_torch
 
-from maskformer_jax.checkpoints.any_format import read_variables
+from maskformer_jax.checkpoints.load import read_variables
 from maskformer_jax.config import ModelConfig
 from maskformer_jax.convert.official import from_variables
 from maskformer_jax.errors import UserError
@@ -31,14 +31,18 @@ def write(path: Path, tensors: dict[str, np.ndarray]) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def template():
+def small_model() -> ModelConfig:
     config = ModelConfig()
     config.backbone.depth, config.backbone.width = 18, 4
     config.pixel_decoder.conv_dim = config.pixel_decoder.mask_dim = 32
     decoder = config.transformer_decoder
     decoder.num_layers, decoder.hidden_dim, decoder.ffn_dim = 1, 32, 16
-    model = build_model(config, num_classes=3)
+    return config
+
+
+@pytest.fixture(scope="module")
+def template():
+    model = build_model(small_model(), num_classes=3)
     images = jnp.zeros((1, 32, 32, 3), jnp.uint8)
     return jax.eval_shape(model.init, jax.random.key(0), images)
 
@@ -51,13 +55,13 @@ def variables(template):
 
 @pytest.fixture
 def tensors(variables) -> dict[str, np.ndarray]:
-    tensors = from_variables(variables, naming="released", no_object_weight=0.1)
+    tensors = from_variables(variables, small_model(), naming="released", no_object_weight=0.1)
     return {name: np.ascontiguousarray(x) for name, x in tensors.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_read(kind, tensors, template, variables, tmp_path):
-    loaded = read_variables(write(tmp_path / kind, tensors), template)
+    loaded = read_variables(write(tmp_path / kind, tensors), template, small_model())
     jax.tree.map(np.testing.assert_array_equal, loaded, variables)
 
 
@@ -68,7 +72,7 @@ def test_all_that_does_not_fit_is_in_one_message(kind, tensors, template, tmp_pa
     tensors["sem_seg_head.mask_features.bias"] = np.zeros(7, np.float32)
     path = write(tmp_path / kind, tensors)
     with pytest.raises(UserError) as error:
-        read_variables(path, template)
+        read_variables(path, template, small_model())
     assert str(error.value).splitlines() == [
         f"{path} does not fit the model:",
         "  missing: sem_seg_head.pixel_decoder.adapter_2.norm.bias [32]",

@@ -9,7 +9,13 @@ from safetensors.numpy import load_file, save_file
 
 from maskformer_jax.__main__ import main
 from maskformer_jax.checkpoints.export import write_huggingface, write_workdir
-from maskformer_jax.config import Config, ModelConfig, ResNetConfig, SwinConfig
+from maskformer_jax.config import (
+    Config,
+    ModelConfig,
+    ResNetConfig,
+    SwinConfig,
+    TransformerFPNConfig,
+)
 from maskformer_jax.convert.huggingface_config import read_config
 from maskformer_jax.convert.official import from_variables
 from maskformer_jax.convert.readers import read_tensors
@@ -105,7 +111,9 @@ def test_the_command_converts_to_every_kind(folder, tmp_path, variables, capsys)
     current = convert(run, "current.safetensors", "--naming=current")
     for file in ("model.safetensors", "config.json", "preprocessor_config.json"):
         assert (back / file).read_bytes() == (folder / file).read_bytes()
-    tensors = from_variables(variables, naming="released", no_object_weight=0.25)
+    tensors = from_variables(
+        variables, make_config().model, naming="released", no_object_weight=0.25
+    )
     for name, tensor in read_tensors(released).items():
         np.testing.assert_array_equal(tensor, tensors[name])
     level = "sem_seg_head.pixel_decoder.mask_features.bias"
@@ -166,7 +174,7 @@ def test_missing_extra_and_mis_shaped_tensors_in_one_message(folder):
             {"backbone_config": {"model_type": "swin", "patch_size": 2, "hidden_act": "relu"}},
             r"(?s)patch_size is 2, should be 4.*hidden_act is 'relu', should be 'gelu'",
         ),
-        ({"backbone_config": {"model_type": "convnext"}}, "should be 'swin' or 'resnet'"),
+        ({"backbone_config": {"model_type": "convnext"}}, "should be 'resnet' or 'swin'"),
         (
             {"backbone_config": {"model_type": "resnet", "depths": [1, 1, 1, 1]}},
             r"depths are bottleneck \[1, 1, 1, 1\], should be one of basic \[2, 2, 2, 2\]",
@@ -206,7 +214,7 @@ def test_a_folder_without_tensors(folder):
 def test_parts_that_hugging_face_lacks_are_all_named(variables, tmp_path):
     config = make_config()
     config.model.backbone = ResNetConfig(stem="deeplab", res5_dilations=(1, 2, 4))
-    config.model.pixel_decoder.type = "transformer_fpn"
+    config.model.pixel_decoder = TransformerFPNConfig()
     with pytest.raises(UserError) as error:
         write_huggingface(variables, config, tmp_path / "out", label_names=NAMES)
     for name in ("pixel_decoder.type", "backbone.stem", "backbone.res5_dilations"):

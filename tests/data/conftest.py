@@ -1,4 +1,4 @@
-"""A small data set on disk, drawn once, and helpers to write one's own."""
+"""Fixtures: a small data set on disk, drawn once, and a writer of examples."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from maskformer_jax.config import AugmentConfig, Config, DataConfig, EvalConfig, TrainConfig
-from maskformer_jax.data.shapes import draw_example, encode_label_map
+from maskformer_jax.data.labels import to_stored
+from maskformer_jax.data.registry import load_dataset_info
+from maskformer_jax.data.shapes import draw_example
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "components.npz"
 
@@ -37,7 +39,7 @@ def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, size in (("train", 7), ("val", 5)):
         for index in range(size):
             drawing = draw_example(split, index)
-            label_map = encode_label_map(drawing.label_map)
+            label_map = to_stored(drawing.label_map, load_dataset_info("shapes"))
             write_example(root, split, f"{index:03d}", drawing.image, label_map)
     return root
 

@@ -1,4 +1,4 @@
-"""Holds examples of two sources against each other, value for value."""
+"""Exact comparison of examples from two sources."""
 
 import numpy as np
 

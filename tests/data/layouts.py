@@ -1,4 +1,4 @@
-"""Draws small data sets in the layouts in which they come, with the annotation known."""
+"""Small drawn data sets in the layouts of the real ones, with known annotations."""
 
 import json
 from collections.abc import Callable
@@ -15,11 +15,11 @@ SIZES = ((24, 32), (32, 24), (24, 40))  # of the images of a split
 
 class Scene(NamedTuple):
     image: np.ndarray  # uint8 [h, w, 3]
-    blocks: np.ndarray  # int [h, w], 0..3: quarters; the last one is void or nobody's
+    blocks: np.ndarray  # int [h, w], 0..3: quarters; the last is void or background
 
 
 def draw_scene(number: int) -> Scene:
-    """Four rectangles of one grey each."""
+    """Draw four rectangles, each of a single grey."""
     height, width = SIZES[number % len(SIZES)]
     rows = (np.arange(height) >= height // 2).astype(int)[:, None]
     columns = (np.arange(width) >= width // 3).astype(int)[None]
@@ -48,10 +48,10 @@ def write_coco_panoptic(
     images: str = "{split}",
     crowd: bool = False,
 ) -> None:
-    """The first two blocks and the third are segments, the last is void.
+    """Write a split in which blocks 0..2 are segments and block 3 is void.
 
-    The ids are large, so that all three colour channels are needed. With `crowd` the second
-    segment is one.
+    Some ids are large, so that all three colour channels are used. With `crowd` the second
+    segment is crowd.
     """
     listed, annotated = [], []
     for index in range(number):
@@ -92,7 +92,7 @@ def write_coco_panoptic(
 
 
 def write_coco_instances(root: Path, split: str, *, number: int = 3) -> None:
-    """A polygon, run lengths that overlap it, compressed run lengths, and a crowd."""
+    """Write a polygon, overlapping run lengths, compressed run lengths, and a crowd."""
     from pycocotools import mask as coco_mask
 
     listed, annotated = [], []
@@ -134,14 +134,14 @@ def write_coco_instances(root: Path, split: str, *, number: int = 3) -> None:
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """COCO's uncompressed run lengths: down the columns, beginning with zeros."""
+    """Encode a mask as COCO's uncompressed run lengths: column by column, zeros first."""
     values = np.concatenate([[0], mask.ravel(order="F"), [2]])
     starts = np.flatnonzero(np.diff(values.astype(int)))
     return np.diff(np.concatenate([[0], starts])).tolist()
 
 
 def write_penn_fudan(root: Path, *, number: int = 6, original: bool = False) -> None:
-    """Blocks 1 and 2 are people."""
+    """Write images in which blocks 1 and 2 are people."""
     for index in range(number):
         scene = draw_scene(index)
         people = np.array([0, 1, 2, 0], np.uint8)[scene.blocks]
@@ -154,7 +154,7 @@ def write_penn_fudan(root: Path, *, number: int = 6, original: bool = False) -> 
 
 
 class Layout(NamedTuple):
-    """A data set as it comes, and what reading it should give."""
+    """A data set as distributed, and the annotations expected from reading it."""
 
     write: Callable[[Path], None]  # both splits, below a root
     data: dict[str, Any]  # of the config
@@ -167,7 +167,7 @@ class Layout(NamedTuple):
 def write_pairs(
     images: str, labels: str, values: tuple[int, ...], *, splits: tuple[str, str], dtype: Any = "u1"
 ) -> Callable[[Path], None]:
-    """Images and label maps by pattern; {split} and {n}."""
+    """Return a writer of images and label maps; the paths contain {split} and {n}."""
 
     def write(root: Path) -> None:
         for split in splits:
@@ -181,7 +181,7 @@ def write_pairs(
 
 
 def write_ade20k_full(root: Path) -> None:
-    """Object classes 2978 (label 0), 312 (1), one that is not among the 847, and none."""
+    """Write object classes 2978 (label 0), 312 (1), one outside the 847, and none."""
     for split in ("train", "val"):
         for index in range(3):
             scene = draw_scene(index)
@@ -196,7 +196,7 @@ def write_ade20k_full(root: Path) -> None:
 
 
 def write_ade20k_instances(root: Path) -> None:
-    """Beds (label 7, instance class 1) on walls (label 0); floor; nothing."""
+    """Write beds (label 7, instance class 1) on walls (label 0), floor (3), and void."""
     for split in ("training", "validation"):
         for index in range(3):
             scene = draw_scene(index)
@@ -224,7 +224,7 @@ def write_coco_stuff(root: Path) -> None:
 
 
 def write_cityscapes(root: Path) -> None:
-    """Road, a car, people whom nobody told apart, and a licence plate's car that is not scored."""
+    """Write road, a car, a crowd of people, and a class that is not evaluated."""
     for split in ("train", "val"):
         for index in range(3):
             scene = draw_scene(index)

@@ -1,7 +1,7 @@
-"""Data sets as TFDS's own builders store them, written without TensorFlow.
+"""Data sets in the format of TFDS's own builders, written without TensorFlow.
 
 Features, names and splits are those of `coco/2017_panoptic` 1.1.0, `cityscapes` 1.0.0 and
-`scene_parse150` 1.0.0 in TFDS 4.9.10; the records are shuffled as always.
+`scene_parse150` 1.0.0 in TFDS 4.9.10; the records are shuffled, as TFDS does.
 """
 
 import io
@@ -22,7 +22,7 @@ Records = dict[str, list[dict[str, Any]]]  # by split
 with tfds.core.registered.skip_registration():
 
     class Stock(tfds.core.GeneratorBasedBuilder):
-        """Writes given records."""
+        """Writes the given records."""
 
         VERSION = tfds.core.Version("1.0.0")
         name = "stock"
@@ -45,7 +45,7 @@ with tfds.core.registered.skip_registration():
 
 
 def write_coco_panoptic(root: Path, raw: Path, *, names: Sequence[str] | None = None) -> Path:
-    """From COCO's folders; `names` are those of the classes, in any order."""
+    """Convert COCO's folders; `names` are the class names in any order."""
     categories = load_dataset_info("coco-panoptic").categories
     name_of = {category.category_id: category.name for category in categories}
     records: Records = {}
@@ -96,7 +96,7 @@ def write_coco_panoptic(root: Path, raw: Path, *, names: Sequence[str] | None = 
 
 
 def write_cityscapes(root: Path, raw: Path) -> Path:
-    """From the folders of Cityscapes."""
+    """Convert the folders of Cityscapes."""
     records: Records = {}
     for split, folder in (("train", "train"), ("validation", "val")):
         records[split] = []
@@ -121,7 +121,7 @@ def write_cityscapes(root: Path, raw: Path) -> Path:
 
 
 def write_scene_parse(root: Path, raw: Path) -> Path:
-    """From the folders of ADE20K; nothing in a record says which image it is."""
+    """Convert the folders of ADE20K; the records have no image names."""
     records = {
         split: [
             {
@@ -140,7 +140,7 @@ def write_scene_parse(root: Path, raw: Path) -> Path:
 
 
 def write(name: str, root: Path, features: dict[str, Any], records: Records) -> Path:
-    """The folder with dataset_info.json, ROOT/NAME/VERSION."""
+    """Write records; return the folder with dataset_info.json, ROOT/NAME/VERSION."""
     builder = Stock(
         name,
         tfds.features.FeaturesDict(features),
@@ -155,7 +155,7 @@ def write(name: str, root: Path, features: dict[str, Any], records: Records) -> 
 
 
 def to_tfrecord(folder: Path) -> None:
-    """Turns the files of a folder into what TFDS writes where no format is asked for."""
+    """Convert the files of a folder to TFRecord, TFDS's default format."""
     for path in folder.glob("*.array_record-*"):
         reader = ArrayRecordReader(str(path))
         writer = RecordWriter(str(path).replace("array_record", "tfrecord"))

@@ -65,7 +65,7 @@ def test_too_few_slots_and_all_void(make_config, tmp_path, write):
         write(tmp_path, split, "b", IMAGE, SKY + np.uint8(255))
     report = check_dataset(make_config(root=str(tmp_path), num_segments=2))
     assert report.problems == [
-        "train: 1 images show more than data.num_segments = 2 classes; set it to 4"
+        "config.data.num_segments is 2, but must be 4: 1 images of train have more classes"
     ]
     assert "train image 'b': all pixels are void" in report.warnings
     assert "val: these classes never occur: circle, square, triangle, star, ring" in report.warnings
@@ -90,7 +90,7 @@ def test_panoptic_data_is_counted_by_segments(tmp_path):
     assert report.splits[0].most_segments == 2  # crowd is not counted
     report = check_dataset(panoptic_config(tmp_path, num_segments=1))
     assert report.problems == [
-        "train2017: 3 images show more than data.num_segments = 1 segments; set it to 2"
+        "config.data.num_segments is 1, but must be 2: 3 images of train2017 have more segments"
     ]
 
 
@@ -113,11 +113,12 @@ def test_more_segments_than_queries(tmp_path):
     config.model.transformer_decoder.num_queries = 2
     report = check_dataset(config)
     assert report.problems == []
-    assert any("3 images show more segments than the model has queries (2)" in warning
+    assert any("3 images have more segments than the model has queries (2)" in warning
                for warning in report.warnings)  # fmt: skip
 
 
 def test_annotations_of_another_kind(make_config):
     report = check_dataset(make_config(mapper="panoptic"))
     assert len(report.problems) == 12
-    assert "has no panoptic annotation, which data.mapper='panoptic' needs" in report.problems[0]
+    assert "config.data.mapper is 'panoptic', but image" in report.problems[0]
+    assert "has no panoptic annotation" in report.problems[0]

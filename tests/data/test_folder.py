@@ -122,10 +122,15 @@ def test_missing_split_names_those_that_are_there(tmp_path, write):
 
 
 def test_missing_root(tmp_path):
-    with pytest.raises(UserError, match=r"data\.root: there is no folder .*nowhere"):
+    with pytest.raises(
+        UserError,
+        match=r"config\.data\.root is '.*nowhere', but there is no folder .*docs/datasets\.md",
+    ):
         open_folder(tmp_path / "nowhere", "train", INFO)
 
 
 def test_root_that_is_not_set():
-    with pytest.raises(UserError, match=r"data\.root is not set"):
+    with pytest.raises(
+        UserError, match=r"config\.data\.root is '', but must be .*docs/datasets\.md"
+    ):
         open_source(DataConfig(dataset="camvid"), "train", INFO)

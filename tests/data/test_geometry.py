@@ -1,4 +1,4 @@
-"""The COCO panoptic recipe: flip, perhaps resize and crop, resize (reference: published mapper)."""
+"""Geometry of the COCO panoptic recipe, against the published mapper."""
 
 import numpy as np
 import pytest
@@ -125,7 +125,7 @@ def test_colours_follow_their_seed():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_ade20k_panoptic_crops_take_pillows_pixels(seed):
-    """The panoptic mapper of fixed crops: as the semantic one, with ids and 0 for padding."""
+    """The panoptic mapper with fixed crops is the semantic one with ids, padded with 0."""
     id_map = draw_ids(np.random.default_rng(seed))
     image = np.repeat((id_map % 200).astype(np.uint8)[..., None], 3, axis=2)
     config = AugmentConfig(short_edges=(70,), max_size=100, crop_size=(72, 90), color=False)

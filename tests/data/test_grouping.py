@@ -1,4 +1,4 @@
-"""The order of images that vary in size: groups, padded sizes, and every step on its own."""
+"""Batches of images that vary in size: grouping, padded sizes, random access by step."""
 
 import pickle
 from collections import Counter
@@ -49,7 +49,7 @@ def test_every_image_comes_once_in_each_epoch_of_its_kind():
 
 
 def test_a_batch_is_given_as_soon_as_it_is_full():
-    """The order of the steps is that of two queues fed from one stream."""
+    """Batches come in the order in which two queues, fed from one stream, fill up."""
     order = make_order(batch_size=3)
     expected, queues = [], ([], [])
     for number in range(6):

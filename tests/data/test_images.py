@@ -81,7 +81,7 @@ def test_truncated_label_maps_are_named(share):
 
 
 def test_text_is_no_image():
-    with pytest.raises(UserError, match=r"^x: cannot be decoded \(no known image format\)"):
+    with pytest.raises(UserError, match=r"^x: cannot be decoded \(unknown image format\)"):
         decode_image(b"hello, I am not an image", name="x")
 
 
@@ -106,7 +106,9 @@ def test_label_map_with_a_palette_gives_the_indices():
 
 
 def test_label_map_in_colour_is_refused():
-    with pytest.raises(UserError, match=r"^a\.png: .* is a RGB picture"):
+    with pytest.raises(
+        UserError, match=r"^a\.png: .* mode is RGB, but a label map must have one channel"
+    ):
         decode_label_map(encode(Image.fromarray(PHOTO)), name="a.png")
 
 

@@ -1,4 +1,4 @@
-"""Mistakes in COCO instance files (what sound ones give: test_layouts.py)."""
+"""Errors in COCO instance files (test_layouts.py reads valid ones)."""
 
 import json
 
@@ -45,10 +45,12 @@ def test_malformed_masks(root, segmentation, message):
 
 
 def test_categories_and_images_that_are_not_listed(root):
-    with pytest.raises(UserError, match=r"category 18 .*'camvid' has not; is data\.dataset"):
+    with pytest.raises(
+        UserError, match=r"category 18 .* is not in 'camvid'; is config\.data\.dataset"
+    ):
         open_coco(root, load_dataset_info("camvid"))
     edit(root, lambda fields: fields["annotations"][2].update(category_id=12))
-    with pytest.raises(UserError, match=r"annotation 3 has the category 12, which"):
+    with pytest.raises(UserError, match=r"annotation 3 has category 12, which"):
         open_coco(root)
     edit(root, lambda fields: fields["annotations"][1].update(image_id=77))
     with pytest.raises(UserError, match=r"annotation 2 is of image 77, which `images`"):
@@ -67,7 +69,9 @@ def test_images_without_annotations_are_read(root):
 
 
 def test_missing_damaged_and_empty_files(root):
-    with pytest.raises(UserError, match=r"no file .*instances_train2017\.json"):
+    with pytest.raises(
+        UserError, match=r"config\.data\.root is '.*', but .* no file .*instances_train2017\.json"
+    ):
         CocoInstanceSource(root, "train2017", COCO)
     edit(root, lambda fields: fields["images"].clear() or fields["annotations"].clear())
     with pytest.raises(UserError, match="lists no images"):
@@ -78,5 +82,5 @@ def test_missing_damaged_and_empty_files(root):
     (root / "annotations/instances_val2017.json").write_text("{")
     with pytest.raises(UserError, match=r"instances_val2017\.json: is not valid JSON"):
         open_coco(root)
-    with pytest.raises(UserError, match=r"data\.root: there is no folder"):
+    with pytest.raises(UserError, match=r"config\.data\.root is '.*', but there is no folder"):
         open_coco(root / "nowhere")

@@ -1,4 +1,4 @@
-"""Every data set in the layout in which it comes: prepared, read, checked, copied to TFDS."""
+"""Every data set in its original layout: prepared, read, checked, converted to TFDS."""
 
 import json
 from itertools import islice
@@ -10,7 +10,7 @@ from data.layouts import LAYOUTS, draw_scene, save
 
 from maskformer_jax.__main__ import main
 from maskformer_jax.config import AugmentConfig, Config, DataConfig, TrainConfig
-from maskformer_jax.config.check import VARYING_MAPPERS
+from maskformer_jax.config.data import VARYING_MAPPERS
 from maskformer_jax.data.check import check_dataset
 from maskformer_jax.data.example import Example
 from maskformer_jax.data.pipeline import train_batches
@@ -22,7 +22,7 @@ from maskformer_jax.data.tfds_builders.from_source import prepare_records
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory):
-    """Writes a layout once, prepares it with the command, and gives its config."""
+    """Return a function that writes and prepares a layout once and returns its config."""
     made = {}
 
     def make_layout(name: str) -> Config:
@@ -133,7 +133,7 @@ def test_cityscapes_segments(make):
     example = read_all(make("cityscapes panoptic"), "train")[0]
     assert [x[:3] for x in example.panoptic.segments] == [
         (7, 0, False),
-        (24, 11, True),  # people whom nobody told apart
+        (24, 11, True),  # a crowd of people
         (26_001, 13, False),
     ]
     assert example.image_id == "ulm_000000_000019"

@@ -1,4 +1,4 @@
-"""Batches of the mappers whose images vary in size: panoptic as on COCO, and instances."""
+"""Batches of images that vary in size: the mappers "coco_panoptic" and "instance"."""
 
 from itertools import islice
 
@@ -100,7 +100,9 @@ def test_workers_give_the_same_batches(panoptic):
 
 def test_more_segments_than_slots_names_the_image(panoptic):
     panoptic.data.num_segments = 2
-    with pytest.raises(UserError, match=r"image '0000000000\d\d': 3 segments, but data.num_seg"):
+    with pytest.raises(
+        UserError, match=r"num_segments is 2, but must be 3 or more for image '0000000000\d\d'"
+    ):
         take(panoptic, 1)
 
 
@@ -109,7 +111,9 @@ def test_annotations_of_another_kind(panoptic, instances):
     panoptic.data.augment = AugmentConfig(short_edges=(24,), crop_size=(24, 24))
     assert take(panoptic, 1)[0].image.shape == (2, 24, 24, 3)
     instances.data.mapper = "coco_panoptic"
-    with pytest.raises(UserError, match=r"has no panoptic annotation, which data\.mapper='coco_p"):
+    with pytest.raises(
+        UserError, match=r"data\.mapper is 'coco_panoptic', but image .* has no panoptic annotation"
+    ):
         take(instances, 1)
 
 
@@ -169,7 +173,7 @@ def test_instances_that_the_resize_removes_are_dropped():
 
 
 def test_more_instances_than_slots():
-    with pytest.raises(UserError, match=r"image 'x': 3 segments, but data.num_segments is 2"):
+    with pytest.raises(UserError, match=r"num_segments is 2, but must be 3 or more for image 'x'"):
         padded(draw_example()[0], Geometry(False, None, (8, 12), 0), num_segments=2)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong in preparation is named, and leaves nothing behind."""
+"""Errors in preparation are named and leave nothing behind."""
 
 import numpy as np
 import pytest
@@ -103,8 +103,11 @@ def test_missing_instance_annotation(raw):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"S": np.array([[0, 5]])}, r"must be a matrix of 1 \(unlabelled\) to 172.* holds 0\.\.5"),
-        ({"S": np.array([[1, 173]])}, r"holds 1\.\.173"),
+        (
+            {"S": np.array([[0, 5]])},
+            r"must be a matrix of 1 \(unlabelled\) to 172.* has values 0\.\.5",
+        ),
+        ({"S": np.array([[1, 173]])}, r"has values 1\.\.173"),
         ({"T": np.array([[1, 2]])}, r"cannot be read as a MATLAB file with a matrix S"),
     ],
 )
@@ -123,9 +126,13 @@ def test_damaged_mat(tmp_path):
 def test_missing_lists_and_folders(tmp_path):
     with pytest.raises(UserError, match=r"there is no file .*imageLists/train\.txt"):
         prepare_coco_stuff_10k(tmp_path)
-    with pytest.raises(UserError, match=r"there is no folder .*gtFine/train"):
+    with pytest.raises(
+        UserError, match=r"there is no folder .*gtFine/train; --root must .*docs/datasets\.md"
+    ):
         prepare_cityscapes(tmp_path)
-    with pytest.raises(UserError, match=r"there is no folder .*images/ADE; .*ADE20K_2021_17_01"):
+    with pytest.raises(
+        UserError, match=r"there is no folder .*images/ADE; --root must be ADE20K_2021_17_01"
+    ):
         prepare_ade20k_full(tmp_path)
     (tmp_path / "gtFine/train").mkdir(parents=True)
     with pytest.raises(UserError, match=r"gtFine/train: no PNG files"):

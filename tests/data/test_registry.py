@@ -151,7 +151,9 @@ def test_maps_of_labels_do_not_know_category_ids():
 
 
 def test_unknown_name_suggests_the_near_one():
-    with pytest.raises(UserError, match=r"no data set 'camvit'; did you mean 'camvid'\?"):
+    with pytest.raises(
+        UserError, match=r"config\.data\.dataset is 'camvit', .*did you mean 'camvid'\?"
+    ):
         load_dataset_info("camvit")
 
 
@@ -172,7 +174,7 @@ def test_own_data_set_from_a_file(tmp_path):
         ('{"name": "m", "ignore_label": 0, "categories": []}', "at least one class"),
         (
             '{"name": "m", "ignore_label": 0, "categories": [], "label_maps": "ids"}',
-            "\"label_maps\" is 'ids', but should be",
+            "\"label_maps\" is 'ids', but must be",
         ),
     ],
 )

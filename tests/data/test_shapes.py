@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from maskformer_jax.data.shapes import IMAGE_SIZE, STUFF, draw_example, encode_label_map
+from maskformer_jax.data.labels import to_stored
+from maskformer_jax.data.panoptic import segment_box
+from maskformer_jax.data.registry import load_dataset_info
+from maskformer_jax.data.shapes import IMAGE_SIZE, STUFF, draw_example
 
 
 @pytest.fixture(scope="module")
@@ -14,8 +17,8 @@ def test_drawings_depend_on_split_and_index_alone():
     draw_example("val", 0)
     again = draw_example("train", 3)
     np.testing.assert_array_equal(first.image, again.image)
-    np.testing.assert_array_equal(first.panoptic_map, again.panoptic_map)
-    assert first.segments == again.segments
+    np.testing.assert_array_equal(first.panoptic.id_map, again.panoptic.id_map)
+    assert first.panoptic.segments == again.panoptic.segments
     for other in (draw_example("train", 4), draw_example("val", 3)):
         assert not np.array_equal(first.image, other.image)
 
@@ -24,15 +27,16 @@ def test_segments_describe_the_maps(drawings):
     for drawing in drawings:
         assert drawing.image.shape == (*IMAGE_SIZE, 3)
         assert drawing.image.dtype == np.uint8
-        ids = [segment.id for segment in drawing.segments]
+        id_map, segments = drawing.panoptic
+        ids = [segment.segment_id for segment in segments]
         assert ids == list(range(1, len(ids) + 1))
-        assert set(np.unique(drawing.panoptic_map)) <= {0, *ids}
-        np.testing.assert_array_equal(drawing.label_map < 0, drawing.panoptic_map == 0)
-        for segment in drawing.segments:
-            mask = drawing.panoptic_map == segment.id
+        assert set(np.unique(id_map)) <= {0, *ids}
+        np.testing.assert_array_equal(drawing.label_map < 0, id_map == 0)
+        for segment in segments:
+            mask = id_map == segment.segment_id
             assert segment.area == mask.sum()
             assert (drawing.label_map[mask] == segment.label).all()
-            top, left, bottom, right = segment.bbox
+            top, left, bottom, right = segment_box(mask)
             assert mask[top:bottom, left:right].sum() == segment.area
             assert mask[top].any()
             assert mask[bottom - 1].any()
@@ -43,7 +47,7 @@ def test_segments_describe_the_maps(drawings):
 def test_stuff_has_one_segment_of_a_class_and_things_may_have_several(drawings):
     several = 0
     for drawing in drawings:
-        labels = [segment.label for segment in drawing.segments]
+        labels = [segment.label for segment in drawing.panoptic.segments]
         stuff = [label for label in labels if label < len(STUFF)]
         assert len(stuff) == len(set(stuff))
         several += len(set(labels)) < len(labels)
@@ -65,4 +69,6 @@ def test_void_separates_things_from_what_lies_behind(drawings):
 
 
 def test_stored_labels():
-    np.testing.assert_array_equal(encode_label_map(np.array([[-1, 0, 8]], np.int32)), [[255, 0, 8]])
+    stored = to_stored(np.array([[-1, 0, 8]], np.int32), load_dataset_info("shapes"))
+    np.testing.assert_array_equal(stored, [[255, 0, 8]])
+    assert stored.dtype == np.uint8

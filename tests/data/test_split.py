@@ -31,7 +31,7 @@ def test_ranges(text: str, expected: range) -> None:
 
 @pytest.mark.parametrize("text", ["", "train[3]", "train[:3", "train[a:b]", "[:3]"])
 def test_what_is_no_range_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=r"should be a name, or a name and a range"):
+    with pytest.raises(UserError, match=r"must be a name, or a name and a range"):
         parse_split(text)
 
 

@@ -1,4 +1,4 @@
-"""What TFDS's own builders make of a data set gives the same examples as its original folders."""
+"""Records of TFDS's own builders give the same examples as the original folders."""
 
 import pickle
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from maskformer_jax.__main__ import main
 from maskformer_jax.config import DataConfig
 from maskformer_jax.data.example import Example, Source
 from maskformer_jax.data.registry import load_dataset_info
-from maskformer_jax.data.samples import need_instances
+from maskformer_jax.data.samples import require_instances
 from maskformer_jax.data.sources import open_source
 from maskformer_jax.data.tfrecords import TfRecords
 from maskformer_jax.errors import UserError
@@ -88,7 +88,7 @@ def test_examples_are_those_of_the_folders(written: Written, file_format: str) -
             found, wanted = source[index], expected[places.pop(source.encoded_image(index))]
             if case.dataset == "ade20k-panoptic":
                 # No names, and nothing but the things.
-                things = need_instances(wanted, data, info)
+                things = require_instances(wanted, data, info)
                 assert len(things) == 1
                 wanted = Example(found.image_id, wanted.image, instances=things)
             wanted = wanted._replace(image_id=Path(wanted.image_id).name)
@@ -138,16 +138,16 @@ def test_classes_are_known_by_their_names(tmp_path: Path) -> None:
     example = open_records(folder, "train", "coco-panoptic")[0]
     assert [segment.label for segment in example.panoptic.segments] == [0, 0, 80]
     folder = write_coco_panoptic(tmp_path / "b", tmp_path / "raw", names=[*names, "unicorn"])
-    with pytest.raises(UserError, match="class 'unicorn', which 'coco-panoptic' has not"):
+    with pytest.raises(UserError, match="class 'unicorn', which is not in 'coco-panoptic'"):
         open_records(folder, "train", "coco-panoptic")
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: data[:-10], "is cut off or damaged in record 2 of 3"),
-        (lambda data: data[:5], "is cut off or damaged in record 0 of 3"),
-        (lambda data: data[: len(data) - last_record(data)], "holds 2 records, but .* says 3"),
+        (lambda data: data[:-10], "is truncated or damaged in record 2 of 3"),
+        (lambda data: data[:5], "is truncated or damaged in record 0 of 3"),
+        (lambda data: data[: len(data) - last_record(data)], "has 2 records, but .* says 3"),
     ],
 )
 def test_damaged_tfrecords(
@@ -176,7 +176,7 @@ def test_damaged_record(coco: Path, tmp_path: Path) -> None:
 
 
 def last_record(data: bytes) -> int:
-    """Bytes that the last of three records takes."""
+    """Return the size in bytes of the last of three records."""
     position = 0
     for _ in range(2):
         position += int(np.frombuffer(data, np.uint64, 1, position)[0]) + 16

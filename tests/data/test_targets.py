@@ -31,7 +31,9 @@ def test_an_image_that_is_all_void_has_no_segments():
 
 
 def test_more_segments_than_slots_names_the_image_and_the_setting():
-    with pytest.raises(UserError, match=r"'a/b': 3 segments, but data\.num_segments is 2"):
+    with pytest.raises(
+        UserError, match=r"config\.data\.num_segments is 2, but must be 3 or more for image 'a/b'"
+    ):
         semantic_targets(LABELS, num_segments=2, name="'a/b'")
 
 

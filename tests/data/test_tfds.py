@@ -50,14 +50,19 @@ def test_panoptic_records_are_the_drawings(prepared):
     record = builder.as_data_source("train", decoders=dict.fromkeys(names, skip))[1]
     drawing = draw_example("train", 1)
     rgb = decode_image(record["panoptic_map"], name="x").astype(np.int32)
-    np.testing.assert_array_equal(rgb @ [1, 256, 65536], drawing.panoptic_map)
-    segments = record["segments"]
-    assert [int(value) for value in segments["id"]] == [s.id for s in drawing.segments]
-    assert [int(value) for value in segments["label"]] == [s.label for s in drawing.segments]
-    assert [int(value) for value in segments["area"]] == [s.area for s in drawing.segments]
+    np.testing.assert_array_equal(rgb @ [1, 256, 65536], drawing.panoptic.id_map)
+    segments, drawn = record["segments"], drawing.panoptic.segments
+    assert [int(value) for value in segments["id"]] == [s.segment_id for s in drawn]
+    assert [int(value) for value in segments["label"]] == [s.label for s in drawn]
+    assert [int(value) for value in segments["area"]] == [s.area for s in drawn]
     assert not any(segments["is_crowd"])
     boxes = np.stack(segments["bbox"]) * [96, 128, 96, 128]
-    np.testing.assert_allclose(boxes, [s.bbox for s in drawing.segments], atol=1e-4)
+    for (top, left, bottom, right), segment in zip(np.rint(boxes).astype(int), drawn, strict=True):
+        mask = drawing.panoptic.id_map == segment.segment_id
+        assert mask[top:bottom, left:right].sum() == segment.area
+        for side in (mask[top], mask[bottom - 1], mask[:, left], mask[:, right - 1]):
+            assert side.any()
+    np.testing.assert_allclose(boxes, np.rint(boxes), atol=1e-4)
 
 
 def test_source_can_be_sent_to_a_worker(prepared):
@@ -111,7 +116,7 @@ def test_existing_data_is_not_overwritten(prepared):
 
 
 def test_sizes_must_be_positive(tmp_path):
-    with pytest.raises(UserError, match="num_val is 0"):
+    with pytest.raises(UserError, match="--num-val is 0"):
         prepare_shapes(tmp_path / "shapes", num_train=1, num_val=0)
 
 
@@ -121,7 +126,7 @@ def test_unknown_split_lists_those_there_are(prepared):
 
 
 def test_data_set_of_another_config(prepared):
-    with pytest.raises(UserError, match=r"holds the data set 'shapes', but .* is 'camvid'"):
+    with pytest.raises(UserError, match=r"data\.dataset is 'camvid', but .* holds 'shapes'"):
         open_tfds(prepared, info=load_dataset_info("camvid"))
 
 

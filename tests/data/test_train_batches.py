@@ -1,4 +1,4 @@
-"""The training stream: a pure function of (seed, step), whoever reads it."""
+"""The training stream is a pure function of (seed, step)."""
 
 import time
 from collections import Counter
@@ -99,7 +99,7 @@ def test_image_ids_of_a_step(make_config, tmp_path, write):
 
 
 def plain_config(make_config, tmp_path, write, *, size):
-    """Images of one colour each, so that a batch tells which ones it holds."""
+    """Write images of a single colour each, which identifies them in a batch."""
     for index in range(size):
         image = np.full((48, 64, 3), 10 * index, np.uint8)
         write(tmp_path, "train", f"{index}", image, np.zeros((48, 64), np.uint8))
@@ -139,7 +139,9 @@ def test_batch_size_must_divide(make_config):
 
 
 def test_too_many_segments_names_the_image(make_config):
-    with pytest.raises(UserError, match=r"image '00\d': \d segments, but data\.num_segments is 1"):
+    with pytest.raises(
+        UserError, match=r"data\.num_segments is 1, but must be \d or more for image '00\d'"
+    ):
         take(make_config(num_segments=1), 1)
 
 

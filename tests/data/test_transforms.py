@@ -77,7 +77,7 @@ CONFIG = AugmentConfig(short_edges=(30, 40, 60), max_size=70, crop_size=(32, 48)
 
 
 def draw_labels_into_image():
-    """A label map of large blocks and an image that shows label k as grey 20 k."""
+    """Draw a label map of large blocks, and an image that shows label k as grey 20 k."""
     label_map = np.kron(np.arange(20).reshape(4, 5) % 12, np.ones((10, 10))).astype(np.int32)
     return np.repeat((20 * label_map).astype(np.uint8)[..., None], 3, axis=2), label_map
 

@@ -1,4 +1,4 @@
-"""Charts and comparisons show what they should: sizes, colours, the classes that have values."""
+"""Charts and comparisons: sizes, colours, and which classes are shown."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.example import PanopticLabels, PanopticSegment
 from maskformer_jax.data.panoptic import to_instances
 from maskformer_jax.evaluation.charts import class_chart, confusion_chart
+from maskformer_jax.evaluation.drawing import draw_comparison
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.pictures import compare
-from maskformer_jax.pictures.segments import segment_shades
 from maskformer_jax.postprocess import Instances, PanopticSegmentation
+from maskformer_jax.visualize.segments import segment_shades
 
 CATEGORIES = (
     Category(name="cat", color=(220, 40, 40), is_thing=True),
@@ -20,29 +20,29 @@ CATEGORIES = (
 IDS = np.kron(np.array([[1, 2], [3, 3]], np.int32), np.ones((100, 150), np.int32))
 
 
-def holds(picture: np.ndarray, color: tuple[int, int, int]) -> int:
+def count_color(picture: np.ndarray, color: tuple[int, int, int]) -> int:
     return int((np.abs(picture.astype(int) - color).max(axis=2) <= 2).sum())
 
 
 def test_bars_have_the_classes_colours_and_lengths() -> None:
     chart = class_chart(np.array([80.0, 20.0, np.nan]), CATEGORIES, title="IoU by class")
-    long, short = holds(chart, CATEGORIES[0].color), holds(chart, CATEGORIES[1].color)
+    long, short = count_color(chart, CATEGORIES[0].color), count_color(chart, CATEGORIES[1].color)
     assert 3.5 < long / short < 4.5
-    assert holds(chart, CATEGORIES[2].color) == 0
+    assert count_color(chart, CATEGORIES[2].color) == 0
     empty = class_chart(np.full(3, np.nan), CATEGORIES, title="IoU by class")
-    assert holds(empty, CATEGORIES[0].color) == 0
+    assert count_color(empty, CATEGORIES[0].color) == 0
 
 
-def test_confusion_leaves_out_what_does_not_occur_and_grows_with_the_classes() -> None:
+def test_confusion_omits_absent_classes_and_grows_with_the_others() -> None:
     confusion = np.zeros((4, 4), np.int64)
     confusion[:2, :2] = [[90, 50], [10, 50]]
     small = confusion_chart(confusion, CATEGORIES)
     many = [Category(name=f"class {i}", color=(0, 0, 0)) for i in range(60)]
     large = confusion_chart(np.pad(np.eye(60, dtype=np.int64), (0, 1)), many)
     assert large.shape[0] > 2 * small.shape[0]
-    # Darkest where all is right, and at the end of the colour bar.
-    assert holds(small, (8, 48, 107)) < 50
-    assert holds(large, (8, 48, 107)) > 10_000
+    # The darkest colour: correct classes, and the end of the colour bar.
+    assert count_color(small, (8, 48, 107)) < 50
+    assert count_color(large, (8, 48, 107)) > 10_000
 
 
 def example() -> EvalExample:
@@ -70,24 +70,24 @@ def test_prediction_beside_ground_truth_for_each_task() -> None:
     sky = tuple(round(128 + 0.5 * (channel - 128)) for channel in CATEGORIES[1].color)
     cat = tuple(round(128 + 0.5 * (channel - 128)) for channel in CATEGORIES[0].color)
 
-    both = compare(example(), Outputs(example().label_map, panoptic, instances), CATEGORIES)
+    both = draw_comparison(example(), Outputs(example().label_map, panoptic, instances), CATEGORIES)
     assert both is not None
     left, right = np.array_split(both, 2, axis=1)
-    assert holds(left, sky) == 0 < holds(right, sky)
-    assert holds(left, cat) > 0
+    assert count_color(left, sky) == 0 < count_color(right, sky)
+    assert count_color(left, cat) > 0
     # The second cat is of another shade, so only about half of the cats' pixels have this one.
-    assert holds(right, cat) < 0.7 * holds(right, sky)
+    assert count_color(right, cat) < 0.7 * count_color(right, sky)
 
-    one = compare(example(), Outputs(instances=instances), CATEGORIES)
+    one = draw_comparison(example(), Outputs(instances=instances), CATEGORIES)
     assert one is not None
     left, right = np.array_split(one, 2, axis=1)
     assert (
-        holds(left, (128, 128, 128)) > holds(right, (128, 128, 128)) > 0
-    )  # the unsure is left out
+        count_color(left, (128, 128, 128)) > count_color(right, (128, 128, 128)) > 0
+    )  # without the unconfident one
 
-    assert compare(example(), Outputs(semantic=example().label_map), CATEGORIES) is not None
+    assert draw_comparison(example(), Outputs(semantic=example().label_map), CATEGORIES) is not None
     bare = EvalExample("b", example().image, (200, 300))
-    assert compare(bare, Outputs(semantic=example().label_map), CATEGORIES) is None
+    assert draw_comparison(bare, Outputs(semantic=example().label_map), CATEGORIES) is None
 
 
 def test_shades_of_a_class_differ_and_are_numbered() -> None:

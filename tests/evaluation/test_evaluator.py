@@ -1,4 +1,4 @@
-"""The evaluator with a model that sees what the image says: each query a colour channel."""
+"""The evaluator, with a model whose queries read one colour channel each."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ CATEGORIES = (
 
 
 class ColorModel(nn.Module):
-    """Query i claims the pixels of channel i; two cats and a sky, the last query of no use."""
+    """Query i masks the pixels of channel i: two cats and a sky; the last query is unconfident."""
 
     def __call__(self, images: jax.Array) -> Predictions:
         masks = jnp.where(images[:, ::4, ::4] > 127, 8.0, -8.0).transpose(0, 3, 1, 2)
@@ -36,7 +36,7 @@ class ColorModel(nn.Module):
 
 
 def example(name: str = "a", *, size: tuple[int, int] = (16, 32), flawed: bool = False) -> Any:
-    """Left a cat, beside it another, right the sky; in the flawed one the cats are a single one."""
+    """Two cats side by side, then sky; in the flawed annotation the cats are a single one."""
     owner = np.repeat(np.array([0, 1, 2, 2]), size[1] // 4)[None].repeat(size[0], axis=0)
     image = (255 * np.eye(3)[owner]).astype(np.uint8)
     if flawed:
@@ -60,7 +60,7 @@ EVALUATORS = {task: evaluator(task) for task in MAIN_METRIC}
 
 
 @pytest.mark.parametrize("task", MAIN_METRIC)
-def test_what_is_right_scores_100(task: str) -> None:
+def test_correct_predictions_score_100(task: str) -> None:
     seen = {}
     metrics = EVALUATORS[task].evaluate(
         {},
@@ -87,7 +87,7 @@ def test_general_inference_is_an_option() -> None:
     config = Config(eval=EvalConfig(semantic_rule="general", general_threshold=0.95))
     config.model.size_divisibility = 0
     nothing = Evaluator(ColorModel(), config, categories=CATEGORIES).evaluate({}, [example()])
-    assert nothing.compute()["pACC"] == 0  # no query is that sure, so no pixel has a label
+    assert nothing.compute()["pACC"] == 0  # no query is selected, so no pixel has a label
     config.eval.general_threshold = 0.3
     found = Evaluator(ColorModel(), config, categories=CATEGORIES).evaluate({}, [example()])
     assert found.compute()["pACC"] == 100
@@ -108,7 +108,7 @@ def test_a_mistake_and_merging() -> None:
     assert merged.compute()["RQ_things"] == pytest.approx(100 * 2 / (2 + 2 / 2 + 1 / 2))
 
 
-def test_a_batch_gives_what_its_images_give_alone() -> None:
+def test_a_batch_equals_its_images_one_by_one() -> None:
     images = np.stack([example().image, example().image[:, ::-1]])
     together = EVALUATORS["panoptic"].predict({}, EvalGroup([], images, (20, 40)))
     alone = evaluator("panoptic", batch_size=1)
@@ -142,7 +142,7 @@ def test_views_start_from_the_resized_images_and_alternate() -> None:
     assert len(list(make_views(images, settings))) == 3
 
 
-def test_augmented_metrics_stand_beside_the_plain_ones() -> None:
+def test_augmented_metrics_are_reported_beside_the_plain_ones() -> None:
     augmented = evaluator("semantic", batch_size=1)
     augmented._config.eval.tta = TTAConfig(enabled=True, short_edges=(16, 32), max_size=100)
     metrics = augmented.evaluate({}, [example(), example(flawed=True)])
@@ -154,7 +154,7 @@ def test_augmented_metrics_stand_beside_the_plain_ones() -> None:
     assert merged.compute() == scores
 
 
-def test_sizes_in_steps_compile_the_network_once() -> None:
+def test_size_multiple_compiles_the_network_once() -> None:
     stepped = evaluator("semantic", batch_size=1)
     stepped._config.eval.size_multiple = 16
     sizes = []

@@ -1,4 +1,4 @@
-"""AP: cases that can be worked out by hand; pycocotools does the rest."""
+"""AP in cases that can be worked out by hand."""
 
 import math
 
@@ -58,7 +58,7 @@ def test_iou_of_eight_tenths_counts_at_seven_of_ten_thresholds() -> None:
     assert scores["AP50"] == scores["AP75"] == pytest.approx(100)
 
 
-def test_a_surer_mistake_costs_half_and_a_crowd_nothing() -> None:
+def test_a_confident_false_positive_costs_half_and_a_crowd_nothing() -> None:
     truth = [instance(box(0, 20))]
     found = [(box(0, 20), 0, 0.8), (box(30, 20), 0, 0.9)]
     assert score(found, truth).compute()["AP"] == pytest.approx(50)
@@ -71,9 +71,9 @@ def test_merging_equals_adding() -> None:
     wrong = ([(box(30, 20), 0, 0.9)], [instance(box(0, 20))])
     merged = score(*right)
     merged.merge(score(*wrong))
-    # Of two cats one is found, and the surer detection is wrong: precision 1/2 up to recall 1/2.
+    # One of two cats is found and the first detection is wrong: precision 1/2 up to recall 1/2.
     assert merged.compute()["AP"] == pytest.approx(100 * 51 / 101 / 2)
-    with pytest.raises(ValueError, match="other classes"):
+    with pytest.raises(ValueError, match="different classes"):
         merged.merge(InstanceMetric(CATEGORIES[:1]))
 
 

@@ -1,4 +1,4 @@
-"""Panoptic quality against the official tool's counts, and against a slow second computation."""
+"""Panoptic quality against the official tool's counts and a slow second implementation."""
 
 import json
 import math
@@ -70,7 +70,7 @@ def test_semantic_predictions_as_stuff() -> None:
 
 
 def slow_counts(pair: Pair, num_classes: int) -> np.ndarray:
-    """The rules once more, segment by segment and mask by mask."""
+    """The rules implemented segment by segment and mask by mask."""
     id_map, labels, truth = pair
     counts = np.zeros((num_classes, 4))
     matched = set()
@@ -113,7 +113,7 @@ def test_real_annotations_against_themselves_and_against_a_perturbed_copy() -> N
             for s in annotation["segments_info"]
         )
         truth = PanopticLabels(id_map, segments)
-        # Who predicts crowd regions too has them excused where they lie on themselves.
+        # Predicted crowd regions lie on true ones, so they are ignored.
         same.add(id_map, {s.segment_id: s.label for s in segments}, truth)
         moved = np.roll(id_map, rng.integers(5, 40, size=2), axis=(0, 1))
         moved[rng.random(moved.shape) < 0.1] = 0
@@ -125,7 +125,7 @@ def test_real_annotations_against_themselves_and_against_a_perturbed_copy() -> N
         expected = expected + slow_counts((moved, labels, truth), len(is_thing))
     assert all(value == 100 for value in same.compute().values())
     np.testing.assert_allclose(other.counts, expected, rtol=1e-12)
-    assert min(other.counts[:, :3].sum(axis=0)) > 10  # every rule had its turn
+    assert min(other.counts[:, :3].sum(axis=0)) > 10  # every rule applied
 
 
 def drawn(seed: int) -> Pair:
@@ -146,24 +146,24 @@ def drawn(seed: int) -> Pair:
     return predicted, labels, PanopticLabels(truth, segments)
 
 
-def test_drawn_images_against_the_slow_computation() -> None:
+def test_drawn_images_against_the_slow_implementation() -> None:
     for seed in range(30):
         metric, pair = PanopticMetric([True, False, True]), drawn(seed)
         metric.add(*pair)
         np.testing.assert_allclose(metric.counts, slow_counts(pair, 3), err_msg=str(seed))
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_inconsistent_input_is_refused() -> None:
     truth = PanopticLabels(np.ones((2, 2), np.int32), (PanopticSegment(1, 0, False, 4),))
     metric = PanopticMetric([True])
     with pytest.raises(ValueError, match=r"\(2, 3\), but the annotation is \(2, 2\)"):
         metric.add(np.ones((2, 3), np.int32), {1: 0}, truth)
     for labels in ({}, {1: 0, 2: 0}):
-        with pytest.raises(ValueError, match=r"the id map holds the segments \[1\]"):
+        with pytest.raises(ValueError, match=r"the id map has the segments \[1\]"):
             metric.add(np.ones((2, 2), np.int32), labels, truth)
-    with pytest.raises(ValueError, match=r"prediction holds a class outside 0\.\.0"):
+    with pytest.raises(ValueError, match=r"prediction has a class outside 0\.\.0"):
         metric.add(np.ones((2, 2), np.int32), {1: 1}, truth)
-    with pytest.raises(ValueError, match="other classes"):
+    with pytest.raises(ValueError, match="different classes"):
         metric.merge(PanopticMetric([False]))
     assert not metric.counts.any()
 

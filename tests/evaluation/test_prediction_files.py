@@ -1,4 +1,4 @@
-"""Prediction files are what the official tools read: ids, run lengths, colours."""
+"""Prediction files in the official formats: ids, run lengths, colours."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,12 @@ from PIL import Image
 
 from maskformer_jax.categories import Category
 from maskformer_jax.data.eval_examples import EvalExample
+from maskformer_jax.data.panoptic import encode_ids
 from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.evaluation.inference import Outputs
-from maskformer_jax.evaluation.prediction_files import PredictionFiles, coco_image_id, encode_ids
+from maskformer_jax.evaluation.prediction_files import PredictionFiles, coco_image_id
 from maskformer_jax.postprocess import Instances, PanopticSegmentation
+from maskformer_jax.visualize.files import encode_image
 
 CATEGORIES = (
     Category(name="cat", color=(1, 2, 3), is_thing=True, category_id=17),
@@ -82,20 +84,20 @@ def test_panoptic_and_instance_json(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode_mask(second["segmentation"]), IDS == 0)
 
 
-def test_nothing_asked_for_is_nothing_written(tmp_path: Path) -> None:
+def test_without_formats_nothing_is_written(tmp_path: Path) -> None:
     assert write(tmp_path, Outputs(LABELS, PANOPTIC, INSTANCES)) == set()
 
 
 def test_large_ids_and_names(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(encode_ids(np.array([[70000, 300]], np.int32)))
+    path.write_bytes(encode_image(encode_ids(np.array([[70000, 300]], np.int32))))
     np.testing.assert_array_equal(np.asarray(Image.open(path))[0], [[112, 17, 1], [44, 1, 0]])
     assert coco_image_id("val/000042") == 42
     assert coco_image_id("ADE_val_00000001") == "ADE_val_00000001"
 
 
 @pytest.mark.parametrize("count", [2, 300])
-def test_bits_of_a_label_map(tmp_path: Path, count: int) -> None:
+def test_bit_depth_of_a_label_map(tmp_path: Path, count: int) -> None:
     categories = [Category(name=str(i), color=(0, 0, 0), category_id=i) for i in range(count)]
     files = PredictionFiles(tmp_path, ["labels"], categories)
     files.add(EvalExample("a", None, (1, 1)), Outputs(semantic=np.array([[count - 1]], np.int32)))

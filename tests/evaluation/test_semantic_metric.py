@@ -1,4 +1,4 @@
-"""The semantic metrics against the published evaluator's numbers and cases worked by hand."""
+"""The semantic metrics against the published evaluator and cases worked out by hand."""
 
 import json
 import math
@@ -106,7 +106,7 @@ def test_perfect_prediction_is_100() -> None:
     assert summary == dict.fromkeys(summary, 100.0)
 
 
-def test_a_pixel_without_a_prediction_is_a_miss_and_no_false_alarm() -> None:
+def test_a_pixel_without_a_prediction_is_a_false_negative_only() -> None:
     truth = np.array([[0, 0, 1, 1, -1]])
     metric = filled([(np.array([[0, -1, 1, 1, -1]]), truth)], 2)
     scores = metric.per_class()
@@ -133,10 +133,10 @@ def test_nothing_labelled_is_nan() -> None:
 @pytest.mark.parametrize(
     ("prediction", "truth", "message"),
     [
-        ([[0, 3]], [[0, 1]], r"prediction holds 3; allowed are -1\.\.2"),
-        ([[0, -2]], [[0, 1]], r"prediction holds -2"),
-        ([[0, 1]], [[0, 3]], r"label map holds 3; allowed are -1\.\.2"),
-        ([[0, 1]], [[-2, 1]], r"label map holds -2"),
+        ([[0, 3]], [[0, 1]], r"prediction has the value 3; allowed are -1\.\.2"),
+        ([[0, -2]], [[0, 1]], r"prediction has the value -2"),
+        ([[0, 1]], [[0, 3]], r"label map has the value 3; allowed are -1\.\.2"),
+        ([[0, 1]], [[-2, 1]], r"label map has the value -2"),
         ([[0, 1]], [[0], [1]], r"prediction is \(1, 2\), but the label map is \(2, 1\)"),
     ],
 )

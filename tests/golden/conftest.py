@@ -95,11 +95,12 @@ def template(model: nn.Module) -> Any:
 def variables(
     published_tensors: dict[str, np.ndarray],
     template: Any,
+    model_config: ModelConfig,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Any:
     """The weights as variables of our model, by way of a `.pkl` in the released naming."""
     path = tmp_path_factory.mktemp("golden") / "golden.pkl"
     golden_weights.write_pkl(path, published_tensors, old_names=True)
-    arrays = official.to_variables(readers.read_tensors(path), template)
+    arrays = official.to_variables(readers.read_tensors(path), template, model_config)
     path.unlink()  # 160 MB and more
     return jax.tree.map(jnp.asarray, arrays)

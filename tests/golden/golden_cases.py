@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from maskformer_jax.config import ModelConfig, PixelDecoderConfig, SwinConfig
-from maskformer_jax.recipes import BACKBONES
+from maskformer_jax.config import FPNConfig, ModelConfig, SwinConfig, TransformerFPNConfig
+from maskformer_jax.parts.backbones.table import make_variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,10 @@ class Case:
     def config(self) -> ModelConfig:
         """The model without dropout and drop path, as the golden numbers were made."""
         config = ModelConfig(
-            backbone=BACKBONES[self.backbone](),
-            pixel_decoder=PixelDecoderConfig(type=self.pixel_decoder, dropout=0.0),
+            backbone=make_variant(self.backbone),
+            pixel_decoder=(
+                FPNConfig() if self.pixel_decoder == "fpn" else TransformerFPNConfig(dropout=0.0)
+            ),
             head=self.head,
             size_divisibility=self.size_divisibility,
         )

@@ -8,8 +8,8 @@ import pytest
 from golden_cases import for_cases
 
 from maskformer_jax.config import LossConfig
-from maskformer_jax.criterion.ground_truth import make_ground_truth, masks_at_size
-from maskformer_jax.criterion.total import compute_losses
+from maskformer_jax.criterion.criterion import compute_losses
+from maskformer_jax.criterion.ground_truth import make_ground_truth
 from maskformer_jax.matching.costs import compute_costs, weighted_cost
 from maskformer_jax.matching.match import match
 from maskformer_jax.types import Batch, Predictions
@@ -44,7 +44,7 @@ def test_costs_and_matching(golden: dict[str, np.ndarray], last_layer: Any, batc
     @jax.jit
     def run(predictions: Predictions, batch: Batch) -> tuple:
         truth = make_ground_truth(batch, LossConfig(), size_divisibility=32)
-        masks = masks_at_size(truth, predictions.mask_logits.shape[-2:], num_slots=SLOTS)
+        masks = truth.masks.at_size(predictions.mask_logits.shape[-2:])
         costs = compute_costs(predictions, masks, batch.labels, batch.segment_valid)
         cost = weighted_cost(costs, config=LossConfig())
         return costs, cost, match(cost, batch.segment_valid)

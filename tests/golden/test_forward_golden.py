@@ -21,6 +21,7 @@ from maskformer_jax.convert import official, readers
 from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
 from maskformer_jax.models.build import build_model
 from maskformer_jax.postprocess import (
+    ImageSizes,
     panoptic_inference,
     per_pixel_inference,
     semantic_inference,
@@ -52,7 +53,8 @@ class Forward(NamedTuple):
         """The map that the queries attend to."""
         if "input_proj" in self.intermediates["transformer_decoder"]:
             return self.captured("transformer_decoder", "input_proj")
-        return self.captured("pixel_decoder").context
+        features = self.captured("pixel_decoder").features
+        return features[max(features)]
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +128,12 @@ def test_auxiliary_predictions(forward, case, golden):
     assert len(predictions.mask_logits) == 6
 
 
-@pytest.mark.parametrize(("level", "step"), [("res2", 16), ("res3", 16), ("res4", 16), ("res5", 4)])
-def test_backbone_features(forward, case, golden, level, step):
-    features = forward["A"].captured("backbone")[level][0].transpose(2, 0, 1)
+@pytest.mark.parametrize(
+    ("level", "stride", "step"),
+    [("res2", 4, 16), ("res3", 8, 16), ("res4", 16, 16), ("res5", 32, 4)],
+)
+def test_backbone_features(forward, case, golden, level, stride, step):
+    features = forward["A"].captured("backbone")[stride][0].transpose(2, 0, 1)
     bound = 3e-5 if level == "res2" else case.bounds.features
     assert_within((features[::step], golden[f"A/{level}"]), bound)
 
@@ -172,19 +177,19 @@ def test_semantic_inference(forward, case, golden, name):
     predictions = forward[name].predictions
     image_size = golden[f"{name}/image"].shape[:2]
     expected = golden[f"{name}/sem_seg_argmax"]
+    size = padded_size(image_size, case.size_divisibility)
+    sizes = ImageSizes(size, image_size, expected.shape)
     masks = jnp.asarray(predictions.mask_logits[-1, 0])
     if case.name in WITH_CLASSES:
         classes = jnp.asarray(predictions.class_logits[-1, 0])
         scores = semantic_inference(
             classes,
             masks,
-            padded_size=padded_size(image_size, case.size_divisibility),
-            image_size=image_size,
-            output_size=expected.shape,
+            **sizes._asdict(),
             resize_before_inference=case.panoptic,
         )
     else:
-        scores = per_pixel_inference(masks, image_size=image_size, output_size=expected.shape)
+        scores = per_pixel_inference(masks, sizes=sizes)
     scores = np.asarray(scores)
     part = scores[:: len(scores) // 15, ::4, ::4]
     assert_within((part, golden[f"{name}/sem_seg"]), case.bounds.scores, rms=1e-4)
@@ -200,9 +205,9 @@ def test_semantic_inference_after_the_resize(forward, case, golden):
     labels = semantic_labels(
         jnp.asarray(predictions.class_logits[-1, 0]),
         jnp.asarray(predictions.mask_logits[-1, 0]),
-        padded_size=padded_size(image_size, case.size_divisibility),
-        image_size=image_size,
-        output_size=expected.shape,
+        sizes=ImageSizes(
+            padded_size(image_size, case.size_divisibility), image_size, expected.shape
+        ),
         resize_before_inference=True,
     )
     differs = np.asarray(labels) != expected
@@ -255,17 +260,19 @@ def test_augmented_inference(model, case, variables, golden):
 
 
 @for_cases("maskformer_R50", "maskformer_swin_tiny", "maskformer_panoptic_R50")
-def test_current_naming_gives_the_same_variables(published_tensors, template, variables, tmp_path):
+def test_current_naming_gives_the_same_variables(
+    published_tensors, template, model_config, variables, tmp_path
+):
     path = tmp_path / "current.pkl"
     golden_weights.write_pkl(path, published_tensors, old_names=False)
-    again = official.to_variables(readers.read_tensors(path), template)
+    again = official.to_variables(readers.read_tensors(path), template, model_config)
     path.unlink()
     jax.tree.map(np.testing.assert_array_equal, again, jax.device_get(variables))
 
 
 @pytest.mark.parametrize("naming", ["released", "current"])
-def test_export_gives_back_every_tensor(published_tensors, variables, naming):
-    exported = official.from_variables(variables, naming=naming, no_object_weight=0.1)
+def test_export_gives_back_every_tensor(published_tensors, model_config, variables, naming):
+    exported = official.from_variables(variables, model_config, naming=naming, no_object_weight=0.1)
     rename = golden_weights.old_name if naming == "released" else str
     assert exported.keys() == {rename(name) for name in published_tensors}
     for name, tensor in published_tensors.items():

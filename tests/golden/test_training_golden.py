@@ -17,8 +17,8 @@ from jax import numpy as jnp
 
 from maskformer_jax.config import Config, LossConfig, ModelConfig
 from maskformer_jax.convert.official import from_variables
-from maskformer_jax.criterion.ground_truth import make_ground_truth, masks_at_size
-from maskformer_jax.criterion.total import compute_losses
+from maskformer_jax.criterion.criterion import compute_losses
+from maskformer_jax.criterion.ground_truth import make_ground_truth
 from maskformer_jax.matching.costs import compute_costs, weighted_cost
 from maskformer_jax.matching.match import match
 from maskformer_jax.models.build import build_model
@@ -123,7 +123,7 @@ def test_matching(first_result: tuple, case: Case, golden: dict) -> None:
     @jax.jit
     def run(predictions: Predictions) -> tuple:
         truth = make_ground_truth(batch, LossConfig(), size_divisibility=32)
-        masks = masks_at_size(truth, predictions.mask_logits.shape[-2:], num_slots=SLOTS)
+        masks = truth.masks.at_size(predictions.mask_logits.shape[-2:])
         parts = compute_costs(predictions, masks, batch.labels, batch.segment_valid)
         cost = weighted_cost(parts, config=LossConfig())
         return parts, cost, match(cost, batch.segment_valid)
@@ -207,8 +207,10 @@ def zero_gradient(case: Case) -> re.Pattern:
 
 
 @for_cases(*WITH_CLASSES, *PER_PIXEL)
-def test_gradients(first_result: tuple, case: Case, golden: dict, golden_meta: dict) -> None:
-    grads = from_variables({"params": jax.device_get(first_result[1])})
+def test_gradients(
+    first_result: tuple, case: Case, model_config: ModelConfig, golden: dict, golden_meta: dict
+) -> None:
+    grads = from_variables({"params": jax.device_get(first_result[1])}, model_config)
     names = golden_meta["parameters"]
     assert sorted(grads) == sorted(names)
     norms = np.array([np.linalg.norm(grads[name]) for name in names])
@@ -306,7 +308,7 @@ def check_two_steps(
 ) -> None:
     """Makes two updates and compares them, and the totals before and after each."""
     params, constants = variables["params"], variables.get("constants", {})
-    start = from_variables({"params": jax.device_get(params)})
+    start = from_variables({"params": jax.device_get(params)}, config.model)
     optimizer = make_optimizer(config, params)
     state, update = optimizer.init(params), jax.jit(optimizer.update)
     totals, norms = [], []
@@ -316,7 +318,7 @@ def check_two_steps(
         norms.append(np.sqrt(sum((np.asarray(g) ** 2).sum() for g in jax.tree.leaves(grads))))
         updates, state = update(grads, state, params)
         params = jax.tree.map(lambda param, change: param + change, params, updates)
-        now = from_variables({"params": jax.device_get(params)})
+        now = from_variables({"params": jax.device_get(params)}, config.model)
         delta = {name: now[name].astype(np.float64) - start[name] for name in names}
         check_update(delta, step, golden, names, kind=kind, zero=zero, most=share)
     totals.append(differentiate(params, constants, batch)[0][0])

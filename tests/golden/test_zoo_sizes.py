@@ -10,14 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.config import ModelConfig, PixelDecoderConfig
+from maskformer_jax.config import FPNConfig, ModelConfig, TransformerFPNConfig
 from maskformer_jax.convert.official import from_variables
 from maskformer_jax.models.build import build_model
-from maskformer_jax.recipes import BACKBONES
+from maskformer_jax.parts.backbones.table import make_variant
 
 SHAPES_FILE = Path(__file__).parent / "checkpoint_shapes.json"
 PER_CONFIG = json.loads(SHAPES_FILE.read_text())["per_config"]
-PIXEL_DECODERS = {"BasePixelDecoder": "fpn", "TransformerEncoderPixelDecoder": "transformer_fpn"}
+PIXEL_DECODERS = {
+    "BasePixelDecoder": FPNConfig,
+    "TransformerEncoderPixelDecoder": TransformerFPNConfig,
+}
 SWINS = {
     "Swin-T": "swin_tiny",
     "Swin-S": "swin_small",
@@ -32,8 +35,8 @@ def make_config(name: str, facts: dict[str, Any]) -> ModelConfig:
         head = "per_pixel_plus" if "baseline_plus" in name else "per_pixel"
     return ModelConfig(
         head=head,
-        backbone=BACKBONES[SWINS.get(facts["backbone"], facts["backbone"])](),
-        pixel_decoder=PixelDecoderConfig(type=PIXEL_DECODERS[facts["pixel_decoder"]]),
+        backbone=make_variant(SWINS.get(facts["backbone"], facts["backbone"])),
+        pixel_decoder=PIXEL_DECODERS[facts["pixel_decoder"]](),
     )
 
 
@@ -44,12 +47,13 @@ def test_there_are_all_published_configs():
 @pytest.mark.parametrize("name", PER_CONFIG)
 def test_names_shapes_and_counts(name):
     facts = PER_CONFIG[name]
-    model = build_model(make_config(name, facts), num_classes=facts["K"])
+    config = make_config(name, facts)
+    model = build_model(config, num_classes=facts["K"])
     template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3), jnp.uint8))
     params = jax.tree.leaves(template["params"])
     assert sum(x.size for x in params) == facts["parameter_count"]
     # Zero-strided: only names and shapes are of interest.
     variables = jax.tree.map(lambda x: np.broadcast_to(np.float32(0), x.shape), template)
-    exported = from_variables(variables, no_object_weight=0.1)
+    exported = from_variables(variables, config, no_object_weight=0.1)
     shapes = golden_weights.config_shapes(name, SHAPES_FILE)
     assert {key: x.shape for key, x in exported.items()} == shapes

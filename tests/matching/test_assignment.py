@@ -1,11 +1,11 @@
-"""The matcher in the compiled program against SciPy: the same optimal cost on all problems."""
+"""The in-graph matcher against SciPy: the same optimal cost on all problems."""
 
 import jax
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from maskformer_jax.matching.match import assign_fixed, match, replace_nonfinite
+from maskformer_jax.matching.match import MAX_COST, assign_fixed, match, replace_nonfinite
 
 LAYERS = 2
 KINDS = ("random", "tied", "constant", "rank one", "large", "like costs", "non-finite")
@@ -23,7 +23,7 @@ def draw(kind: str, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndar
         cost = rng.random((*shape[:-1], 1)) * rng.random((*shape[:-2], 1, shape[-1]))
     elif kind == "large":
         cost = cost * 1e4
-    elif kind == "like costs":  # a class column shared by all queries, and small differences
+    elif kind == "like costs":  # a class cost shared by all queries, and small differences
         cost = rng.random((*shape[:-2], 1, shape[-1])) * 20 + cost * 0.01
     elif kind == "non-finite":
         bad = np.array([np.nan, np.inf, -np.inf, 1e35])
@@ -87,6 +87,39 @@ def test_non_finite_costs_are_taken_only_where_there_is_no_other_way() -> None:
     for matcher in ("scipy", "jax"):
         assignment = np.asarray(solve(cost, np.ones((1, 2), bool), matcher=matcher))[0, 0]
         np.testing.assert_array_equal(assignment, [2, 1])
+
+
+@pytest.mark.parametrize("matcher", ["scipy", "jax"])
+def test_one_non_finite_cost_is_worse_than_any_finite_assignment(matcher: str) -> None:
+    # Going round the ring costs 1 for each of five pairs. The diagonal is free but for one NaN,
+    # which must cost more than all pairs of the ring together.
+    cost = np.full((1, 1, 5, 5), np.inf, np.float32)
+    pairs = np.arange(5)
+    cost[0, 0, (pairs + 1) % 5, pairs] = 1
+    cost[0, 0, pairs, pairs] = 0
+    cost[0, 0, 0, 0] = np.nan
+    assignment = np.asarray(solve(cost, np.ones((1, 5), bool), matcher=matcher))[0, 0]
+    np.testing.assert_array_equal(assignment, (pairs + 1) % 5)
+
+
+def test_what_replaces_non_finite_costs() -> None:
+    cost = np.array([[[[1.0, np.nan, 9.0], [-2.0, 3.0, np.nan]]]], np.float32)
+    ours = replace(cost, np.array([[True, True, False]]))
+    large = 3 + (3 - -2 + 1) * 2  # of the used slots' costs, at most two pairs
+    np.testing.assert_array_equal(ours, [[[[1, large, 0], [-2, 3, 0]]]])
+    limit = np.float32(MAX_COST)
+    assert limit == pytest.approx(1e30)
+    beyond = np.nextafter(limit, np.float32(np.inf))
+    for sign in (1, -1):
+        cost = np.array([[[[sign * limit, 0.0]]], [[[sign * beyond, 0.0]]]], np.float32)
+        ours = np.asarray(replace(cost, np.ones((2, 2), bool)))
+        np.testing.assert_array_equal(ours[:, 0, 0], [[sign * limit, 0], [1, 0]])
+
+
+def test_each_problem_is_replaced_by_itself() -> None:
+    cost = np.array([[[[np.inf, 1.0]], [[np.inf, 5.0]]]], np.float32)  # two layers
+    ours = np.asarray(replace(cost, np.ones((1, 2), bool)))
+    np.testing.assert_array_equal(ours[0, :, 0, 0], [1 + 2, 5 + 6])
 
 
 def test_fixed_matching_gives_class_c_to_query_c() -> None:

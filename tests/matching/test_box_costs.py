@@ -1,4 +1,4 @@
-"""Boxes of masks and how far apart they are, on drawn masks with known answers."""
+"""Boxes of masks and the costs between them, on drawn masks with known answers."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +18,7 @@ def test_box_is_around_the_mask() -> None:
 
 
 def test_generalized_iou_worked_numbers() -> None:
-    one = jnp.array([0.0, 0.0, 0.5, 0.5])
+    one = jnp.array([[0.0, 0.0, 0.5, 0.5]])
     others = jnp.array(
         [[0.0, 0.0, 0.5, 0.5], [0.25, 0.0, 0.75, 0.5], [0.5, 0.5, 1.0, 1.0], [0.0] * 4]
     )
@@ -46,3 +46,20 @@ def test_a_query_that_is_not_a_number_has_no_finite_cost() -> None:
     cost = np.asarray(compute_box_costs(logits, masks, np.ones((1, 1), bool)))[0, 0, :, 0]
     assert np.isfinite(cost[0])
     assert np.isnan(cost[1])
+
+
+def test_a_box_holds_the_pixels_above_one_half() -> None:
+    logits = np.zeros((1, 1, 1, 8, 10), np.float32)  # a probability of exactly one half
+    logits[..., 2:4, 5:10] = 1e-3
+    masks = jnp.asarray(draw_mask(2, 5, 4, 10)[None, None])
+    cost = compute_box_costs(logits, masks, np.ones((1, 1), bool))
+    np.testing.assert_allclose(cost, [[[[-2.0]]]], rtol=1e-6)
+
+
+def test_unused_slots_cost_nothing() -> None:
+    masks = jnp.asarray(np.stack([draw_mask(0, 0, 4, 5)] * 2)[None])
+    logits = np.full((2, 1, 3, 8, 10), np.nan, np.float32)
+    cost = compute_box_costs(logits, masks, np.array([[False, True]]))
+    assert cost.shape == (1, 2, 3, 2)
+    np.testing.assert_array_equal(cost[..., 0], 0)
+    assert np.isnan(cost[..., 1]).all()

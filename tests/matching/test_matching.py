@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskformer_jax.config import LossConfig
-from maskformer_jax.matching.costs import compute_costs, weighted_cost
+from maskformer_jax.matching.costs import class_costs, compute_costs, weighted_cost
 from maskformer_jax.matching.match import match, solve_assignments
 from maskformer_jax.resize import resize_nearest
 from maskformer_jax.types import CostMatrices, Predictions
@@ -22,7 +22,7 @@ SLOTS = 6  # more than any case has segments: empty slots must change nothing
 def compute_and_match(
     predictions: Predictions, segment_map: jax.Array, labels: jax.Array, valid: jax.Array
 ) -> tuple:
-    """The shrunk map, the costs, the weighted cost and the assignment."""
+    """The downsampled map, the costs, the weighted cost and the assignment."""
     small = resize_nearest(segment_map, predictions.mask_logits.shape[-2:])
     masks = small[:, None] == jnp.arange(labels.shape[1], dtype=small.dtype)[None, :, None, None]
     costs = compute_costs(predictions, masks, labels, valid)
@@ -89,7 +89,7 @@ def test_assignment_is_optimal(queries: int, segments: int) -> None:
 
 
 def cheapest(cost: np.ndarray) -> float:
-    """The smallest total cost, by trying everything."""
+    """The smallest total cost, by brute force."""
     cost = cost if cost.shape[0] >= cost.shape[1] else cost.T
     columns = np.arange(cost.shape[1])
     return min(
@@ -176,3 +176,32 @@ def test_weights_of_the_costs() -> None:
 def test_host_function_is_numpy() -> None:
     cost = np.array([[[[1.0, 0.0], [0.0, 3.0]]]])
     np.testing.assert_array_equal(solve_assignments(cost, np.ones((1, 2), bool)), [[[1, 0]]])
+
+
+def test_only_valid_pixels_are_compared() -> None:
+    rng = np.random.default_rng(0)
+    classes = rng.normal(size=(2, 2, 3, 4)).astype(np.float32)
+    logits = rng.normal(size=(2, 2, 3, 5, 6)).astype(np.float32)
+    masks = rng.random((2, 4, 5, 6)) < 0.5
+    valid = np.zeros((2, 5, 6), bool)
+    valid[0, 1:, :4] = True  # nothing of the second image
+    masks &= valid[:, None]
+    labels, used = rng.integers(0, 3, (2, 4)), np.array([[True, True, False, True]] * 2)
+    predictions = Predictions(classes, logits)
+    ours = compute_costs(predictions, masks, labels, used, pixel_valid=jnp.asarray(valid))
+    cropped = Predictions(classes[:, :1], logits[:, :1, :, 1:, :4])
+    expected = compute_costs(cropped, masks[:1, :, 1:, :4], labels[:1], used[:1])
+    for x, y in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(x[0], y[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(ours.mask[1], 0)
+    np.testing.assert_array_equal(ours.dice[1], 0)
+    assert (np.asarray(ours.mask[0, :, :, 3]) > 0).all()
+    for cost in (*ours, class_costs(classes, labels, used)):
+        np.testing.assert_array_equal(cost[:, :, :, 2], 0)  # an unused slot
+
+
+def test_scipy_is_the_default_and_runs_on_the_host() -> None:
+    cost, valid = jnp.zeros((1, 1, 2, 2)), np.ones((1, 2), bool)
+    assert "pure_callback" in str(jax.make_jaxpr(lambda x: match(x, valid))(cost))
+    in_graph = jax.make_jaxpr(lambda x: match(x, valid, matcher="jax"))(cost)
+    assert "pure_callback" not in str(in_graph)

@@ -8,10 +8,10 @@ import pytest
 from flax import linen as nn
 
 from maskformer_jax.config import (
+    FPNConfig,
+    MaskFormerDecoderConfig,
     ModelConfig,
-    PixelDecoderConfig,
     ResNetConfig,
-    TransformerDecoderConfig,
 )
 from maskformer_jax.errors import UserError
 from maskformer_jax.models.build import (
@@ -21,7 +21,7 @@ from maskformer_jax.models.build import (
     build_transformer_decoder,
 )
 from maskformer_jax.models.maskformer import MaskFormer
-from maskformer_jax.models.pixel_decoder import PixelDecoderOutput
+from maskformer_jax.parts.pixel_decoders.fpn.model import PixelDecoderOutput
 from maskformer_jax.types import Predictions
 
 RNG = np.random.default_rng(0)
@@ -30,8 +30,8 @@ RNG = np.random.default_rng(0)
 def tiny(**changes) -> ModelConfig:
     config = ModelConfig(
         backbone=ResNetConfig(depth=18, width=4),
-        pixel_decoder=PixelDecoderConfig(conv_dim=32, mask_dim=8),
-        transformer_decoder=TransformerDecoderConfig(
+        pixel_decoder=FPNConfig(conv_dim=32, mask_dim=8),
+        transformer_decoder=MaskFormerDecoderConfig(
             num_queries=5, num_layers=2, hidden_dim=16, num_heads=2, ffn_dim=24, dropout=0.0
         ),
     )
@@ -173,7 +173,7 @@ def test_parts_work_alone(variables, predictions):
             config.transformer_decoder, num_classes=3, mask_dim=config.pixel_decoder.mask_dim
         )
         return transformer_decoder.apply(
-            parts["transformer_decoder"], decoded.context, decoded.mask_features
+            parts["transformer_decoder"], decoded.features, decoded.mask_features
         )
 
     assert_same(run((IMAGES - MEAN) / STD), predictions)

@@ -11,14 +11,14 @@ import pytest
 
 from maskformer_jax.config import (
     Config,
+    MaskFormerDecoderConfig,
     ModelConfig,
-    PixelDecoderConfig,
     ResNetConfig,
     SwinConfig,
-    TransformerDecoderConfig,
+    TransformerFPNConfig,
 )
 from maskformer_jax.models.build import build_model
-from maskformer_jax.models.layers import remat_compiler_options
+from maskformer_jax.parts.layers import remat_compiler_options
 from maskformer_jax.training.optimizer import make_optimizer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
@@ -27,17 +27,20 @@ SWIN = SwinConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), wind
 
 
 def tiny(backbone: Any = None, **settings: Any) -> Any:
-    config = ModelConfig(
+    return build_model(tiny_config(backbone, **settings), num_classes=3)
+
+
+def tiny_config(backbone: Any = None, **settings: Any) -> ModelConfig:
+    return ModelConfig(
         backbone=backbone or ResNetConfig(depth=18, width=8),
-        pixel_decoder=PixelDecoderConfig(
-            type="transformer_fpn", conv_dim=32, mask_dim=16, num_layers=1, num_heads=2, ffn_dim=32
+        pixel_decoder=TransformerFPNConfig(
+            conv_dim=32, mask_dim=16, num_layers=1, num_heads=2, ffn_dim=32
         ),
-        transformer_decoder=TransformerDecoderConfig(
+        transformer_decoder=MaskFormerDecoderConfig(
             num_queries=4, num_layers=2, hidden_dim=32, num_heads=2, ffn_dim=32
         ),
         **settings,
     )
-    return build_model(config, num_classes=3)
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
@@ -101,11 +104,12 @@ def test_bfloat16_is_computed_where_it_is_safe(backbone: Any) -> None:
     images = jnp.zeros((1, 64, 64, 3), jnp.uint8)
     counts = {}
     for dtype in ("float32", "bfloat16"):
-        model = tiny(backbone, compute_dtype=dtype)
+        config = Config(model=tiny_config(backbone, compute_dtype=dtype))
+        model = build_model(config.model, num_classes=3)
         variables = jax.eval_shape(model.init, jax.random.key(0), images)
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
         state = jax.eval_shape(
-            make_optimizer(Config(), variables["params"]).init, variables["params"]
+            make_optimizer(config, variables["params"]).init, variables["params"]
         )
         assert jnp.dtype("bfloat16") not in {leaf.dtype for leaf in jax.tree.leaves(state)}
         program = jax.make_jaxpr(lambda v, model=model: model.apply(v, images))(variables)

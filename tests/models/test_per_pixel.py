@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from maskformer_jax.config import (
+    FPNConfig,
+    MaskFormerDecoderConfig,
     ModelConfig,
-    PixelDecoderConfig,
     ResNetConfig,
-    TransformerDecoderConfig,
 )
 from maskformer_jax.models.build import build_model
 
@@ -17,8 +17,8 @@ def tiny(head: str) -> ModelConfig:
     return ModelConfig(
         head=head,
         backbone=ResNetConfig(depth=18, width=4),
-        pixel_decoder=PixelDecoderConfig(conv_dim=32, mask_dim=16),
-        transformer_decoder=TransformerDecoderConfig(
+        pixel_decoder=FPNConfig(conv_dim=32, mask_dim=16),
+        transformer_decoder=MaskFormerDecoderConfig(
             num_queries=9, num_layers=3, hidden_dim=16, num_heads=2, ffn_dim=8
         ),
         size_divisibility=0,

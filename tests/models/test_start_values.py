@@ -12,11 +12,11 @@ from flax import linen as nn
 
 from maskformer_jax.models.maskformer import MaskFormer
 from maskformer_jax.models.per_pixel import PerPixelBaseline
-from maskformer_jax.models.pixel_decoder import FPNPixelDecoder
-from maskformer_jax.models.resnet import BottleneckBlock, DeepLabStem
-from maskformer_jax.models.swin import Swin
-from maskformer_jax.models.transformer_decoder import TransformerDecoder
-from maskformer_jax.models.transformer_encoder import TransformerEncoder
+from maskformer_jax.parts.backbones.resnet.model import BottleneckBlock, DeepLabStem
+from maskformer_jax.parts.backbones.swin.model import Swin
+from maskformer_jax.parts.pixel_decoders.fpn.model import FPNPixelDecoder
+from maskformer_jax.parts.pixel_decoders.transformer_fpn.model import TransformerEncoder
+from maskformer_jax.parts.transformer_decoders.maskformer.model import TransformerDecoder
 
 NUM_CLASSES = 40
 # Scales by the shape of the tensor, kernels [..., in, out]; those of biases by that of the kernel.
@@ -72,7 +72,7 @@ class OneBlock(nn.Module):
     def __call__(self, x, *, train=False):
         x = DeepLabStem(16, name="stem")(x)
         x = BottleneckBlock(16, name="res2_0")(x)
-        return {f"res{i}": x[:, :: 2 ** (i - 2), :: 2 ** (i - 2)] for i in range(2, 6)}
+        return {2**i: x[:, :: 2 ** (i - 2), :: 2 ** (i - 2)] for i in range(2, 6)}
 
 
 MODELS = {

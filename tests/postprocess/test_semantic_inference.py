@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from maskformer_jax.postprocess import (
+    ImageSizes,
     per_pixel_inference,
     per_pixel_labels,
     semantic_inference,
@@ -20,7 +21,7 @@ COMPONENTS = np.load(Path(__file__).parents[1] / "golden" / "components.npz")
 RNG = np.random.default_rng(0)
 CLASS_LOGITS = jnp.asarray(RNG.normal(size=(3, 5)), jnp.float32)
 MASK_LOGITS = jnp.asarray(RNG.normal(size=(3, 6, 8)) * 3, jnp.float32)
-SIZES = {"padded_size": (24, 32), "image_size": (21, 30), "output_size": (40, 37)}
+SIZES = ImageSizes(padded_size=(24, 32), image_size=(21, 30), output_size=(40, 37))
 
 
 @pytest.mark.parametrize("name", ["coco", "ade"])
@@ -69,14 +70,28 @@ def test_order_of_resizes(resize_before_inference: bool) -> None:
     if not resize_before_inference:
         expected = np.stack([sample(score, (40, 37)) for score in expected])
     ours = jax.jit(
-        partial(semantic_inference, **SIZES, resize_before_inference=resize_before_inference)
+        partial(
+            semantic_inference, **SIZES._asdict(), resize_before_inference=resize_before_inference
+        )
     )(CLASS_LOGITS, MASK_LOGITS)
     np.testing.assert_allclose(ours, expected, atol=2e-6)
 
 
+def test_the_sum_comes_before_the_second_resize_by_default() -> None:
+    first, last = (
+        semantic_inference(CLASS_LOGITS, MASK_LOGITS, **SIZES._asdict(), resize_before_inference=x)
+        for x in (False, True)
+    )
+    scores = semantic_inference(CLASS_LOGITS, MASK_LOGITS, **SIZES._asdict())
+    np.testing.assert_array_equal(scores, first)
+    assert np.abs(scores - last).max() > 1e-3
+    labels = semantic_labels(CLASS_LOGITS, MASK_LOGITS, sizes=SIZES)
+    assert (labels == first.argmax(0)).mean() > (labels == last.argmax(0)).mean()
+
+
 def test_jit_and_vmap() -> None:
     def infer(class_logits: jax.Array, mask_logits: jax.Array) -> jax.Array:
-        return semantic_inference(class_logits, mask_logits, **SIZES)
+        return semantic_inference(class_logits, mask_logits, **SIZES._asdict())
 
     pairs = jnp.stack([CLASS_LOGITS, CLASS_LOGITS[::-1]]), jnp.stack([MASK_LOGITS, -MASK_LOGITS])
     together = jax.jit(jax.vmap(infer))(*pairs)
@@ -86,14 +101,14 @@ def test_jit_and_vmap() -> None:
 
 def test_bfloat16_logits_give_float32_scores() -> None:
     scores = semantic_inference(
-        CLASS_LOGITS.astype(jnp.bfloat16), MASK_LOGITS.astype(jnp.bfloat16), **SIZES
+        CLASS_LOGITS.astype(jnp.bfloat16), MASK_LOGITS.astype(jnp.bfloat16), **SIZES._asdict()
     )
     assert scores.dtype == jnp.float32
     assert scores.shape == (4, 40, 37)
 
 
 def test_per_pixel_scores_are_the_logits_enlarged_four_times_then_cropped() -> None:
-    scores = per_pixel_inference(MASK_LOGITS, image_size=(22, 29), output_size=(40, 37))
+    scores = per_pixel_inference(MASK_LOGITS, sizes=ImageSizes((24, 32), (22, 29), (40, 37)))
     enlarged = resize_bilinear(MASK_LOGITS, (24, 32))[:, :22, :29]
     np.testing.assert_allclose(scores, resize_bilinear(enlarged, (40, 37)), atol=2e-6)
 
@@ -103,18 +118,20 @@ def test_per_pixel_scores_are_the_logits_enlarged_four_times_then_cropped() -> N
 def test_labels_of_bands_are_the_argmax_of_all_scores(
     resize_before_inference: bool, rows_per_band: int | None
 ) -> None:
-    options = {**SIZES, "resize_before_inference": resize_before_inference}
-    scores = jax.jit(partial(semantic_inference, **options))(CLASS_LOGITS, MASK_LOGITS)
+    options = {"resize_before_inference": resize_before_inference}
+    scores = jax.jit(partial(semantic_inference, **SIZES._asdict(), **options))(
+        CLASS_LOGITS, MASK_LOGITS
+    )
     options["rows_per_band"] = rows_per_band
-    labels = jax.jit(partial(semantic_labels, **options))(CLASS_LOGITS, MASK_LOGITS)
+    labels = jax.jit(partial(semantic_labels, sizes=SIZES, **options))(CLASS_LOGITS, MASK_LOGITS)
     assert labels.dtype == jnp.int32
     np.testing.assert_array_equal(labels, scores.argmax(0))
 
 
 def test_per_pixel_labels_of_bands_are_the_argmax_of_all_scores() -> None:
-    sizes = {"image_size": (22, 29), "output_size": (40, 17)}
-    scores = jax.jit(partial(per_pixel_inference, **sizes))(MASK_LOGITS)
-    labels = jax.jit(partial(per_pixel_labels, **sizes, rows_per_band=1))(MASK_LOGITS)
+    sizes = ImageSizes((24, 32), (22, 29), (40, 17))
+    scores = jax.jit(partial(per_pixel_inference, sizes=sizes))(MASK_LOGITS)
+    labels = jax.jit(partial(per_pixel_labels, sizes=sizes, rows_per_band=1))(MASK_LOGITS)
     np.testing.assert_array_equal(labels, scores.argmax(0))
 
 
@@ -123,9 +140,7 @@ def test_no_array_of_a_band_is_as_large_as_a_stack_of_score_maps() -> None:
         return semantic_labels(
             class_logits,
             mask_logits,
-            padded_size=(64, 96),
-            image_size=(64, 96),
-            output_size=(512, 768),
+            sizes=ImageSizes((64, 96), (64, 96), (512, 768)),
             rows_per_band=16,
         )
 

@@ -1,4 +1,4 @@
-"""What prediction writes, with a pretended model that labels pixels by their brightness."""
+"""Files written by prediction, with a fake model that labels pixels by their brightness."""
 
 import json
 from pathlib import Path
@@ -10,13 +10,9 @@ from PIL import Image
 from maskformer_jax.categories import Category
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.result import FoundInstance, Result, Segment
-from maskformer_jax.prediction.predict import (
-    encode_labels,
-    find_images,
-    name_outputs,
-    predict_paths,
-)
-from maskformer_jax.prediction.records import describe_segments
+from maskformer_jax.prediction.inputs import find_images, name_outputs
+from maskformer_jax.prediction.predict import encode_labels, predict_paths
+from maskformer_jax.prediction.records import describe_classes
 
 CATEGORIES = (
     Category(name="dark", color=(0, 0, 142), category_id=7),
@@ -174,7 +170,7 @@ def test_inputs_are_never_overwritten(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("missing.jpg", r"missing\.jpg does not exist"),
-        ("notes.txt", r"notes\.txt is not an image; known are \.bmp"),
+        ("notes.txt", r"notes\.txt is not an image; supported are \.bmp"),
         ("empty", "no image in .*empty"),
     ],
 )
@@ -191,7 +187,7 @@ def test_no_inputs(tmp_path: Path) -> None:
         predict_paths(Brightness(), [], tmp_path / "out")
 
 
-def test_unreadable_image_stops_without_half_files(tmp_path: Path) -> None:
+def test_an_unreadable_image_leaves_no_partial_files(tmp_path: Path) -> None:
     good = draw(tmp_path / "a.png", height=40, width=40)
     broken = tmp_path / "b.png"
     broken.write_bytes(good.read_bytes()[:60])
@@ -210,7 +206,7 @@ def test_rotated_photograph(tmp_path: Path) -> None:
     image = np.zeros((4, 10, 3), np.uint8)
     image[:, 7:] = 255
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise: the right side becomes the bottom
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise: the right side becomes the bottom
     Image.fromarray(image).save(tmp_path / "a.png", exif=exif)
     (record,) = predict_paths(Brightness(), [tmp_path / "a.png"], tmp_path / "out")
     assert (record["height"], record["width"]) == (10, 4)
@@ -232,12 +228,12 @@ def test_label_png_keeps_values(tmp_path: Path, num_classes: int, dtype: type) -
 
 def test_segments_of_a_drawn_map() -> None:
     label_map = np.array([[-1, -1, 1, -1], [-1, 0, 1, 1], [-1, 0, -1, -1]])
-    segments = describe_segments(label_map, CATEGORIES)
+    segments = describe_classes(label_map, CATEGORIES)
     assert [(s["label"], s["area"], s["share"], s["bbox"]) for s in segments] == [
         (1, 3, 3 / 12, [2, 0, 2, 2]),
         (0, 2, 2 / 12, [1, 1, 1, 2]),
     ]
-    assert describe_segments(np.full((2, 2), -1), CATEGORIES) == []
+    assert describe_classes(np.full((2, 2), -1), CATEGORIES) == []
 
 
 class TwoCats(Brightness):

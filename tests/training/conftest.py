@@ -11,13 +11,13 @@ from maskformer_jax.config import (
     Config,
     DataConfig,
     EvalConfig,
+    FPNConfig,
+    MaskFormerDecoderConfig,
     MeshConfig,
     ModelConfig,
     OptimConfig,
-    PixelDecoderConfig,
     ResNetConfig,
     TrainConfig,
-    TransformerDecoderConfig,
 )
 from maskformer_jax.data.tfds_builders.shapes import prepare_shapes
 from maskformer_jax.training import loop
@@ -43,8 +43,8 @@ def tiny_recipe(shapes_root: Path) -> Config:
         name="shapes/tiny",
         model=ModelConfig(
             backbone=ResNetConfig(depth=18, width=8),
-            pixel_decoder=PixelDecoderConfig(conv_dim=32, mask_dim=32),
-            transformer_decoder=TransformerDecoderConfig(
+            pixel_decoder=FPNConfig(conv_dim=32, mask_dim=32),
+            transformer_decoder=MaskFormerDecoderConfig(
                 num_queries=16, num_layers=2, hidden_dim=32, num_heads=2, ffn_dim=64
             ),
         ),

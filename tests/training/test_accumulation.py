@@ -48,5 +48,5 @@ def test_class_groups_survive_parts(whole: tuple) -> None:
 
 
 def test_parts_that_devices_cannot_share_are_refused() -> None:
-    with pytest.raises(UserError, match="multiple of 3, not 4"):
+    with pytest.raises(UserError, match="batch_size is 4, but must be a multiple of 3 "):
         run(parts=3)

@@ -1,4 +1,4 @@
-"""Whatever happens to the newest checkpoint, the one before is there and is used."""
+"""If the newest checkpoint is damaged, the previous one is restored."""
 
 import json
 import resource
@@ -37,7 +37,7 @@ def restored_step(workdir: Path) -> int:
         assert found is not None
         step = int(found.step)
         np.testing.assert_array_equal(found.params["large"], toy_state(step).params["large"])
-        # The place of a damaged one is free again.
+        # The name of a damaged checkpoint can be used again.
         checkpoints.save(placed(toy_state(2), 1), Config(), {"mIoU": 2.0})
     return step
 
@@ -59,7 +59,7 @@ def test_every_damaged_file_is_named(saved: Path, tmp_path: Path) -> None:
     folder = tmp_path / "2"
     for path in sorted((saved / "checkpoints" / "2").rglob("*")):
         relative = path.relative_to(saved / "checkpoints" / "2")
-        # These two are Orbax's notes of the commit, changed after it; nothing is read from them.
+        # Orbax changes these two after the commit; nothing is read from them.
         notes = str(relative) in ("_CHECKPOINT_METADATA", "commit_success.txt")
         if path.is_dir() or notes or not path.stat().st_size:
             continue
@@ -91,7 +91,7 @@ def test_the_previous_checkpoint_is_used(
     damage(largest)
     assert restored_step(workdir) == 1
     assert str(largest) in caplog.text
-    assert "checkpoints/1: taken" in capsys.readouterr().err
+    assert "checkpoints/1: restored" in capsys.readouterr().err
     assert restored_step(workdir) == 2
 
 
@@ -109,11 +109,11 @@ def save_third(workdir: Path) -> None:
         checkpoints.save(placed(toy_state(3), 1), Config(), None)
 
 
-def test_a_full_disk_is_named_and_costs_no_checkpoint(saved: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_costs_no_checkpoint(saved: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     shutil.copytree(saved, workdir)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # A file that may not grow: the same way through the code as a disk without room.
+    # A file that may not grow takes the same path through the code as a full disk.
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
         with pytest.raises(UserError, match=r"checkpoints/3 could not be .*checkpoints: 2, 1"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -10,6 +11,7 @@ from jax import monitoring
 
 from maskformer_jax.config import AugmentConfig, Config, DataConfig, EvalConfig
 from maskformer_jax.training import loop
+from maskformer_jax.training.validation import Validation
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -33,14 +35,14 @@ def compilations() -> Iterator[list[str]]:
 def counts(compilations: list[str], monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many programs were compiled when each evaluation ended."""
     counts: list[int] = []
-    evaluate = loop.Training.evaluate
+    run = Validation.run
 
-    def counting(self: loop.Training, *arguments: object) -> dict[str, float]:
-        scores = evaluate(self, *arguments)
+    def counting(self: Validation, *arguments: Any, **options: Any) -> dict[str, float] | None:
+        scores = run(self, *arguments, **options)
         counts.append(len(compilations))
         return scores
 
-    monkeypatch.setattr(loop.Training, "evaluate", counting)
+    monkeypatch.setattr(Validation, "run", counting)
     return counts
 
 

@@ -1,4 +1,4 @@
-"""The compiler's figures of a step, from shapes alone."""
+"""The cost of a step according to the compiler, from shapes alone."""
 
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from toy_training import Toy, ToyModel
 from maskformer_jax.commands import train
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import to_json
-from maskformer_jax.models.layers import rematerialise
+from maskformer_jax.parts.layers import rematerialize
 from maskformer_jax.training import loop
 from maskformer_jax.training.cost_report import (
     StepCost,
@@ -24,7 +24,7 @@ from maskformer_jax.training.cost_report import (
 )
 
 
-def test_figures_of_a_step() -> None:
+def test_cost_of_a_step() -> None:
     config = Config()
     toy = Toy(config)
     config.data.augment.crop_size = toy.batch.image.shape[1:3]
@@ -43,7 +43,7 @@ def test_figures_of_a_step() -> None:
     assert cost.flops > 2 * logits / 4 * 8
 
 
-def test_batches_of_several_sizes_count_with_the_largest() -> None:
+def test_of_several_batch_sizes_the_largest_is_measured() -> None:
     config = Config()
     config.train.batch_size, config.data.num_segments = 4, 3
     config.data.mapper = "instance"
@@ -54,15 +54,15 @@ def test_batches_of_several_sizes_count_with_the_largest() -> None:
     assert batch.masks.shape == (4, 3, 96, 13)
 
 
-def test_what_a_backend_does_not_tell_is_said() -> None:
+def test_what_a_backend_does_not_report_is_stated() -> None:
     text = describe_cost(StepCost(arguments=3 * 2**20, temporary=None, program=None, flops=2.5e9))
     assert "state and batch   3.0 MiB" in text
-    assert "temporary memory  not told by this backend" in text
+    assert "temporary memory  not reported by this backend" in text
     assert "2.5 GFLOP" in text
 
 
 class DeepToy(nn.Module):
-    """Three parts of four convolutions each before the toy."""
+    """Three blocks of four convolutions each, followed by the toy model."""
 
     remat: bool
 
@@ -70,20 +70,20 @@ class DeepToy(nn.Module):
     def __call__(self, images: Any, image_valid: Any = None, *, train: bool = False) -> Any:
         x = jnp.asarray(images, jnp.float32) / 255
         for part in range(3):
-            run = rematerialise(partial(_run_part, name=f"part{part}"), on=self.remat)
+            run = rematerialize(partial(_run_part, name=f"part{part}"), on=self.remat)
             x = run(self, x)
         return ToyModel(name="toy")(x, image_valid, train=train)
 
 
 def _run_part(module: DeepToy, x: Any, *, name: str) -> Any:
-    del module  # that the layers belong to
+    del module  # the parent that the layers are attached to
     for i in range(4):
         x = jnp.tanh(nn.Conv(16, (3, 3), name=f"{name}_{i}")(x))
     return x
 
 
 def test_rematerialisation_saves_memory_on_a_cpu() -> None:
-    """The compiler must not merge the second computation with the first."""
+    """The compiler must not merge the recomputation with the first computation."""
     temporary = []
     for remat in (False, True):
         config = Config()
@@ -115,5 +115,5 @@ def test_the_report_comes_before_the_run(
         train.run([f"--config={config}", f"--workdir={workdir}", "--report-cost"])
     printed = capsys.readouterr().out
     assert "one step on each device" in printed
-    assert "temporary memory  not told" not in printed
+    assert "temporary memory  not reported" not in printed
     assert not workdir.exists()

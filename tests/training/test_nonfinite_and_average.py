@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy_training import Toy
 
-from maskformer_jax.checkpoints.own import restore_model_variables
+from maskformer_jax.checkpoints.workdir import restore_model_variables
 from maskformer_jax.config import Config, OptimConfig
 from maskformer_jax.errors import UserError
 from maskformer_jax.training.checkpoint import Checkpoints
@@ -65,14 +65,14 @@ def test_a_skipped_update_changes_nothing(toy: Toy) -> None:
     for name in ("params", "ema_params", "constants"):
         assert_equal(getattr(state, name), getattr(before, name))
     assert_equal(state.opt_state.inner_state, before.opt_state.inner_state)
-    require_finite(2, metrics, images=image_ids)  # allowed
+    require_finite(2, metrics, image_ids=image_ids)  # allowed
 
     # One in a row is allowed; at the second the run stops.
     state, metrics = toy.step(state, toy.batch)
     assert metrics["update_skipped"] == 0
     assert metrics["learning_rate"] < first["learning_rate"]
     with pytest.raises(UserError, match=r"step 3: loss is nan.* 'image 3-0'"):
-        require_finite(3, metrics, images=image_ids)
+        require_finite(3, metrics, image_ids=image_ids)
 
 
 def test_the_average_is_saved_as_the_model(toy: Toy, tmp_path: Path) -> None:

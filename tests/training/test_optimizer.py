@@ -9,7 +9,16 @@ import optax
 import pytest
 from jax import numpy as jnp
 
-from maskformer_jax.config import Config, ModelConfig, OptimConfig, ResNetConfig, TrainConfig
+from maskformer_jax.config import (
+    Config,
+    ModelConfig,
+    OptimConfig,
+    ResNetConfig,
+    SwinConfig,
+    TrainConfig,
+)
+from maskformer_jax.errors import UserError
+from maskformer_jax.training import optimizer as optimizer_module
 from maskformer_jax.training.optimizer import (
     ParameterGroup,
     clip_by_full_norm,
@@ -31,11 +40,29 @@ RECIPES = {
 }
 
 
+# The tensors of the toy model under the paths of parameters of ours that are of the same sort.
+PATHS = {
+    "backbone.relative_position_bias_table": (
+        "backbone/res2_0/attention/relative_position_bias_table"
+    ),
+    "backbone.fc.weight": "backbone/res2_0/linear1/kernel",
+    "backbone.fc.bias": "backbone/res2_0/linear1/bias",
+    "backbone.norm.weight": "backbone/norm_res2/scale",
+    "backbone.norm.bias": "backbone/norm_res2/bias",
+    "head.weight": "transformer_decoder/class_embed/kernel",
+    "head.bias": "transformer_decoder/class_embed/bias",
+    "gn.weight": "pixel_decoder/adapter_1/norm/scale",
+    "gn.bias": "pixel_decoder/adapter_1/norm/bias",
+    "query_embed.weight": "transformer_decoder/query_embed",
+}
+SWIN = ModelConfig(backbone=SwinConfig())
+
+
 def nest(prefix: str, dtype: str = "float32") -> dict:
-    """The toy model's tensors as a tree; its GroupNorm `gn` is named as ours are."""
+    """The toy model's tensors as a tree under our paths."""
     tree: dict = {}
     for name in META["adamw/resnet"]["names"]:
-        *path, leaf = name.replace("gn.", "gn_norm.").split(".")
+        *path, leaf = PATHS[name].split("/")
         node = tree
         for part in path:
             node = node.setdefault(part, {})
@@ -47,7 +74,7 @@ def nest(prefix: str, dtype: str = "float32") -> dict:
 @pytest.mark.parametrize(("dtype", "bound"), [("float32", 2e-7), ("float64", 1e-12)])
 def test_five_updates_equal_the_official_optimizer(kind: str, dtype: str, bound: float) -> None:
     # float32 rounds a parameter of size 1 by 6e-8, some 6e-4 of the largest update.
-    config = Config(optim=RECIPES[kind], train=TrainConfig(num_steps=10))
+    config = Config(model=SWIN, optim=RECIPES[kind], train=TrainConfig(num_steps=10))
     with jax.enable_x64(dtype == "float64"):
         params = nest(f"adamw/{kind}/start", dtype)
         optimizer = make_optimizer(config, params)
@@ -67,19 +94,20 @@ def test_five_updates_equal_the_official_optimizer(kind: str, dtype: str, bound:
                 assert ours.dtype == dtype
                 np.testing.assert_allclose(ours, official, rtol=bound, atol=bound)
             if step:
-                assert not np.array_equal(before["head"]["weight"], params["head"]["weight"])
+                old, new = (x["transformer_decoder"]["class_embed"] for x in (before, params))
+                assert not np.array_equal(old["kernel"], new["kernel"])
 
 
 @pytest.mark.parametrize("kind", ["resnet", "swin"])
 def test_groups_equal_the_official_table(kind: str) -> None:
-    groups = parameter_groups(nest(f"adamw/{kind}/start"), RECIPES[kind])
+    groups = parameter_groups(nest(f"adamw/{kind}/start"), SWIN, RECIPES[kind])
     flat, _ = jax.tree_util.tree_flatten_with_path(
         groups, is_leaf=lambda node: isinstance(node, ParameterGroup)
     )
-    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in flat]
+    theirs = {path: name for name, path in PATHS.items()}
     ours = {
-        name.replace("gn_norm", "gn"): pytest.approx(list(group))
-        for name, (_, group) in zip(names, flat, strict=True)
+        theirs[jax.tree_util.keystr(path, simple=True, separator="/")]: pytest.approx(list(group))
+        for path, group in flat
     }
     assert ours == META[f"adamw/{kind}"]["table"]
 
@@ -87,18 +115,31 @@ def test_groups_equal_the_official_table(kind: str) -> None:
 def test_frozen_stages_do_not_move() -> None:
     params = {
         "backbone": {
-            "stem": {"conv1": {"kernel": jnp.ones(2)}},
-            "res2_0": {"conv1": {"kernel": jnp.ones(2)}},
-            "res3_0": {"conv1": {"kernel": jnp.ones(2)}},
+            name: {"conv1": {"conv": {"kernel": jnp.ones(2)}}}
+            for name in ("stem", "res2_0", "res3_0")
         }
     }
     config = Config(model=ModelConfig(backbone=ResNetConfig(freeze_at=2)))
     optimizer = make_optimizer(config, params)
     updates, _ = optimizer.update(params, optimizer.init(params), params)
     moved = jax.tree.map(lambda update: bool(jnp.any(update != 0)), updates)["backbone"]
-    assert not moved["stem"]["conv1"]["kernel"]
-    assert not moved["res2_0"]["conv1"]["kernel"]
-    assert moved["res3_0"]["conv1"]["kernel"]
+    assert not moved["stem"]["conv1"]["conv"]["kernel"]
+    assert not moved["res2_0"]["conv1"]["conv"]["kernel"]
+    assert moved["res3_0"]["conv1"]["conv"]["kernel"]
+
+
+def test_a_parameter_that_no_row_covers_is_named() -> None:
+    params = {"backbone": {"stem": {"conv1": {"new": jnp.ones(2)}}}, "extra": jnp.ones(2)}
+    with pytest.raises(UserError) as error:
+        make_optimizer(Config(), params)
+    assert "backbone/stem/conv1/new: none" in str(error.value)
+    assert "extra: none" in str(error.value)
+
+
+def test_a_parameter_that_two_rows_cover_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizer_module, "HEAD_ROWS", ((r".*/query_embed", "weight"),))
+    with pytest.raises(UserError, match=r"transformer_decoder/query_embed: \S+, \S+"):
+        make_optimizer(Config(), {"transformer_decoder": {"query_embed": jnp.ones(2)}})
 
 
 @pytest.mark.parametrize(("norm", "factor"), [(0.005, 1.0), (2.0, 0.01 / (2.0 + 1e-6))])

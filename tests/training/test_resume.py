@@ -91,7 +91,7 @@ def test_killed_run_ends_like_an_uninterrupted_one(
 
     # Goes on in this process, which knows nothing of the other; tools/kill_test.py starts anew.
     train(whole.config, killed)
-    assert re.search("going on at step [36]", capsys.readouterr().out)
+    assert re.search("resuming from step [36]", capsys.readouterr().out)
     assert [line["step"] for line in read_metrics(killed) if "loss" in line] == list(range(1, 9))
     assert log_lines(killed) == log_lines(whole.workdir)
     ours, expected = (saved_state(workdir, whole.template) for workdir in (killed, whole.workdir))

@@ -47,8 +47,8 @@ def test_four_devices_equal_one(tiny_config: Config) -> None:
 @pytest.mark.parametrize(
     ("mesh", "batch_size", "words"),
     [
-        (MeshConfig(data=3, fsdp=5), 15, "does not fit"),
-        (MeshConfig(data=-1), 5, r"batch_size=5 does not divide"),
+        (MeshConfig(data=3, fsdp=5), 15, "is 5, which does not fit the"),
+        (MeshConfig(data=-1), 5, r"batch_size is 5, but must be a multiple of"),
     ],
 )
 def test_a_mesh_that_does_not_fit_is_named(mesh: MeshConfig, batch_size: int, words: str) -> None:

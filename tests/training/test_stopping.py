@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskformer_jax.config import Config
-from maskformer_jax.training import loop
+from maskformer_jax.training import loop, validation
 from maskformer_jax.training.metrics_log import read_metrics
 from maskformer_jax.training.stopping import EXIT_STATUS, StopRequest, StopRequestedError
 
@@ -44,7 +44,7 @@ def test_a_run_stops_in_an_evaluation_and_makes_up_for_it(
     tiny_config.train.checkpoint_every = 100
     tiny_config.train.profile_steps = (4, 4)
     tiny_config.model.head = "per_pixel"  # compiles quickly
-    saver = loop.picture_saver
+    saver = validation.picture_saver
 
     def stopping(*arguments: object, **options: object) -> object:
         save = saver(*arguments, **options)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def test_a_run_stops_in_an_evaluation_and_makes_up_for_it(
         return and_stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "picture_saver", stopping)
+        patch.setattr(validation, "picture_saver", stopping)
         with pytest.raises(SystemExit) as ended:
             loop.train(tiny_config, tmp_path)
     assert ended.value.code == EXIT_STATUS == 143

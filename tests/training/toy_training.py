@@ -9,9 +9,9 @@ import numpy as np
 from flax import linen as nn
 
 from maskformer_jax.config import Config, MeshConfig
-from maskformer_jax.training.mesh import make_mesh, put_batch, state_shardings
+from maskformer_jax.training.mesh import abstract_arrays, make_mesh, put_batch, state_shardings
 from maskformer_jax.training.optimizer import make_optimizer
-from maskformer_jax.training.state import TrainState, new_state
+from maskformer_jax.training.state import TrainState, create_train_state
 from maskformer_jax.training.step import make_train_step
 from maskformer_jax.types import Batch, Predictions
 
@@ -67,15 +67,12 @@ class Toy:
         optimizer = make_optimizer(config, variables["params"])
 
         def fresh() -> TrainState:
-            return new_state(variables, optimizer, with_average=config.optim.ema_decay > 0)
+            return create_train_state(variables, optimizer, with_average=config.optim.ema_decay > 0)
 
-        shardings = state_shardings(jax.eval_shape(fresh), self.mesh)
+        abstract = jax.eval_shape(fresh)
+        shardings = state_shardings(abstract, self.mesh)
         self.fresh: Callable[[], TrainState] = jax.jit(fresh, out_shardings=shardings)
-        self.template = jax.tree.map(
-            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-            jax.eval_shape(fresh),
-            shardings,
-        )
+        self.template: TrainState = abstract_arrays(abstract, shardings)
         self.step = make_train_step(
             model,
             optimizer,

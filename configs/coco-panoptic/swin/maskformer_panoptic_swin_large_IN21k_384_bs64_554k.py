@@ -3,21 +3,30 @@ r"""MaskFormer with Swin-L (ImageNet-22k) on COCO panoptic, as published (table 
     python train.py --workdir=runs/coco_panoptic \
         --config=configs/coco-panoptic/swin/maskformer_panoptic_swin_large_IN21k_384_bs64_554k.py
 
-The data is looked for in datasets/coco (other places: --config.data.root), the ImageNet weights in
-weights/swin_large_patch4_window12_384_22k.pkl (--config.train.init_backbone).
+Data: datasets/coco (docs/datasets.md).
+ImageNet weights: weights/swin_large_patch4_window12_384_22k.pkl (docs/checkpoints.md).
+Elsewhere: set --config.data.root and --config.train.init_backbone.
 
 Cost: published with 64 GPUs, one image and 23.3 GB each.
 Expected: PQ 52.7.
 """
 
-from maskformer_jax.config import Config
-from maskformer_jax.recipes import coco_panoptic, use_backbone
+from maskformer_jax.config import Config, MaskFormerDecoderConfig, SwinConfig
+from maskformer_jax.recipes import coco_panoptic
 
 
 def get_config() -> Config:
-    """This recipe, a new object at each call."""
+    """Build this recipe, a new object at each call."""
     config = coco_panoptic()
-    use_backbone(config, "swin_large")
-    config.model.transformer_decoder.enforce_input_proj = True
+    config.model.backbone = SwinConfig(
+        embed_dim=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), window=12
+    )
+    config.model.transformer_decoder = MaskFormerDecoderConfig(enforce_input_proj=True)
     config.data.augment.max_size = 1000
+    config.optim.learning_rate = 6e-5
+    config.optim.backbone_multiplier = 1.0
+    config.optim.weight_decay = 1e-2
+    config.optim.warmup_steps = 1_500
+    config.optim.warmup_factor = 1e-6
+    config.train.init_backbone = "weights/swin_large_patch4_window12_384_22k.pkl"
     return config

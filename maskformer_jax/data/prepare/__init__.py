@@ -1,1 +1,1 @@
-"""From data sets as they are distributed to what training reads."""
+"""Conversion of data sets as distributed to the files that training reads."""

@@ -1,4 +1,4 @@
-"""ADE20K: the label maps of SceneParse150, and those of ADE20K-Full with 847 classes."""
+"""ADE20K: the label maps of SceneParse150, and of ADE20K-Full with 847 classes."""
 
 from pathlib import Path
 
@@ -8,7 +8,9 @@ from jaxtyping import UInt8, UInt16
 
 from maskformer_jax.data.folder import find_files
 from maskformer_jax.data.images import decode_image, decode_label_map, read_bytes
+from maskformer_jax.data.labels import category_id_table
 from maskformer_jax.data.prepare.output import (
+    check_input_folder,
     convert_all,
     encode_image,
     list_pngs,
@@ -18,31 +20,31 @@ from maskformer_jax.data.prepare.output import (
 )
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
+from maskformer_jax.types import Size
 
 SPLITS = ("training", "validation")
 _NUM_CLASSES = 150
-_FULL_SIZE = 512  # shorter side of ADE20K-Full images that are larger
-_FULL_VOID = 65535
+_FULL_SHORT_SIDE = 512  # of ADE20K-Full images that are larger
 _JPEG_QUALITY = 95
 
 
 def prepare_ade20k_150(root: Path) -> None:
-    """Writes annotations_detectron2/<split>: value - 1, so 0 (unlabelled) becomes 255.
+    """Write annotations_detectron2/<split>: value - 1, so 0 (unlabelled) becomes 255.
 
-    Training needs no such files, `ade20k-150` reads the originals; other tools do.
+    For other tools only: `ade20k-150` reads the original label maps.
 
     Args:
         root: ADEChallengeData2016.
 
     Raises:
-        UserError: a file is missing, damaged, or holds a value above 150; or writing fails.
+        UserError: a file is missing or damaged or has a value above 150, or writing fails.
     """
     with new_paths(root / "annotations_detectron2") as [target]:
         for split in SPLITS:
             folder = root / "annotations" / split
 
             def convert(path: Path, folder: Path = folder, split: str = split) -> None:
-                """Writes a label map with void and classes one lower, 255 and 0..149."""
+                """Write a label map with 0..149 for the classes and 255 for void."""
                 stored = decode_label_map(read_bytes(path), name=str(path))
                 if stored.max(initial=0) > _NUM_CLASSES:
                     raise UserError(f"{path}: label {stored.max()} is outside 0..{_NUM_CLASSES}")
@@ -53,11 +55,11 @@ def prepare_ade20k_150(root: Path) -> None:
 
 
 def prepare_ade20k_full(root: Path) -> None:
-    """Writes images_detectron2 and annotations_detectron2 with 16-bit labels 0..846, 65535 void.
+    """Write images_detectron2 and annotations_detectron2 with 16-bit labels 0..846, 65535 void.
 
-    Images of which both sides exceed 512 are shrunk to a shorter side of 512 (OpenCV, bilinear
-    without antialiasing, JPEG of quality 95) and their label maps with them; the others are
-    copied. Files with "val" as the second part of their name are for validation.
+    Images with both sides above 512 are resized to a shorter side of 512 (OpenCV, bilinear without
+    antialiasing, JPEG quality 95), and their label maps by nearest pixel; the others are copied.
+    Files named ADE_val_* are for validation.
 
     Args:
         root: ADE20K_2021_17_01, with images/ADE/**/NAME.jpg and NAME_seg.png.
@@ -66,21 +68,18 @@ def prepare_ade20k_full(root: Path) -> None:
         UserError: a file is missing or damaged, or writing fails.
     """
     folder = root / "images" / "ADE"
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}; {root} should be ADE20K_2021_17_01")
+    check_input_folder(folder, root_name="ADE20K_2021_17_01")
     images, maps = find_files(folder, (".jpg",)), find_files(folder, ("_seg.png",))
     if missing := sorted(images.keys() - maps.keys()):
         raise UserError(f"{folder}: {len(missing)} images have no _seg.png: {missing[0]}, ...")
     if not images:
         raise UserError(f"{folder}: no images")
-    table = np.full(2**16, _FULL_VOID, np.uint16)
-    for label, category in enumerate(load_dataset_info("ade20k-full-847").categories):
-        table[category.category_id] = label
+    table = category_id_table(load_dataset_info("ade20k-full-847"), dtype=np.uint16)
     targets = (root / "images_detectron2", root / "annotations_detectron2")
     with new_paths(*targets) as [image_dir, label_dir]:
 
         def convert(name: str) -> None:
-            """Writes an image and its label map, both shrunk where they are large."""
+            """Write an image and its label map, both shrunk if large."""
             stem = Path(name).name
             split = SPLITS[1] if stem.split("_")[1:2] == ["val"] else SPLITS[0]
             path = folder / maps[name]
@@ -102,16 +101,16 @@ def prepare_ade20k_full(root: Path) -> None:
 
 
 def decode_full_classes(colors: UInt8[np.ndarray, "h w 3"]) -> UInt16[np.ndarray, "h w"]:
-    """The object classes in a picture of ADE20K-Full: a tenth of red times 256, plus green."""
+    """Decode the object classes of an ADE20K-Full annotation: int(R / 10) * 256 + G."""
     return (colors[..., 0] // 10).astype(np.uint16) * np.uint16(256) + colors[..., 1]
 
 
-def full_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) after preparation."""
-    if width >= height > _FULL_SIZE:
-        return _FULL_SIZE, round(width / height * _FULL_SIZE)
-    if height >= width > _FULL_SIZE:
-        return round(height / width * _FULL_SIZE), _FULL_SIZE
+def full_size(height: int, width: int) -> Size:
+    """Return the (height, width) of an ADE20K-Full image after preparation."""
+    if width >= height > _FULL_SHORT_SIDE:
+        return _FULL_SHORT_SIDE, round(width / height * _FULL_SHORT_SIDE)
+    if height >= width > _FULL_SHORT_SIDE:
+        return round(height / width * _FULL_SHORT_SIDE), _FULL_SHORT_SIDE
     return height, width
 
 

@@ -1,4 +1,4 @@
-"""Folders that are either whole or not there, filled by several threads."""
+"""Output folders that appear only when complete, filled by several threads."""
 
 import io
 import os
@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from maskformer_jax.data.location import DATASETS_PAGE
 from maskformer_jax.errors import UserError
 from maskformer_jax.progress import Progress
 
@@ -21,13 +22,13 @@ _Result = TypeVar("_Result")
 
 @contextmanager
 def new_paths(*targets: Path) -> Iterator[list[Path]]:
-    """Temporary places beside the targets, which take their names when all went well.
+    """Yield temporary paths beside the targets that are renamed to them on success.
 
-    What is left over from a run that was killed has a name that begins with a dot, and nothing
-    reads it. The targets appear one after the other, the last one last.
+    A killed run leaves only a folder whose name begins with a dot, which nothing reads. The targets
+    appear in their order.
 
     Raises:
-        UserError: a target exists already (an empty folder may), or writing fails.
+        UserError: a target exists already (and is not an empty folder), or writing fails.
     """
     for target in targets:
         is_empty_folder = target.is_dir() and not any(target.iterdir())
@@ -36,7 +37,7 @@ def new_paths(*targets: Path) -> Iterator[list[Path]]:
     parent = targets[0].parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        # Beside the targets, because only on one file system is the renaming atomic.
+        # Beside the targets, because renaming is atomic only within a file system.
         with tempfile.TemporaryDirectory(prefix=f".{targets[0].name}.", dir=parent) as folder:
             staged = [Path(folder) / f"{i}-{target.name}" for i, target in enumerate(targets)]
             yield staged
@@ -50,18 +51,18 @@ def new_paths(*targets: Path) -> Iterator[list[Path]]:
 
 
 def save_png(path: Path, array: np.ndarray) -> None:
-    """Writes uint8 [h, w] or [h, w, 3] as PNG, making the folder."""
+    """Write uint8 [h, w] or [h, w, 3] as PNG, creating the folder."""
     save_bytes(path, encode_image(array, "PNG"))
 
 
 def save_bytes(path: Path, data: bytes) -> None:
-    """Writes a file, making the folder."""
+    """Write a file, creating the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
 
 def encode_image(array: np.ndarray, file_format: str) -> bytes:
-    """The file of an image in a format that keeps every value, such as PNG or TIFF."""
+    """Encode an image losslessly, as "PNG" or "TIFF"."""
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format=file_format)
     return buffer.getvalue()
@@ -70,10 +71,10 @@ def encode_image(array: np.ndarray, file_format: str) -> bytes:
 def convert_all(
     items: Sequence[_Item], convert: Callable[[_Item], _Result], *, description: str
 ) -> list[_Result]:
-    """Converts files side by side, with progress; the results keep the order.
+    """Convert items in parallel with a progress bar; the results keep their order.
 
     Raises:
-        UserError: one of them fails; the others are not waited for.
+        UserError: a conversion fails; those not yet started are cancelled.
     """
     results = []
     threads = min(os.cpu_count() or 1, 16)
@@ -92,14 +93,22 @@ def convert_all(
     return results
 
 
+def check_input_folder(folder: Path, *, root_name: str = "the data set") -> None:
+    """Raise a UserError unless a folder of the data set as distributed exists."""
+    if not folder.is_dir():
+        raise UserError(
+            f"there is no folder {folder}; --root must be {root_name} as distributed. "
+            f"{DATASETS_PAGE}"
+        )
+
+
 def list_pngs(folder: Path) -> list[Path]:
-    """The PNG files in a folder and those below it, sorted.
+    """List the PNG files in a folder and its subfolders, sorted.
 
     Raises:
-        UserError: there is no such folder, or it has none.
+        UserError: the folder is missing or has no PNG files.
     """
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}")
+    check_input_folder(folder)
     found = sorted(path for path in folder.rglob("*.png") if not path.name.startswith("."))
     if not found:
         raise UserError(f"{folder}: no PNG files")

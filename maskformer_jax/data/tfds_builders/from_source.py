@@ -1,4 +1,4 @@
-"""Any data set that can be read, as ArrayRecord files for pods."""
+"""Conversion of any source to ArrayRecord files, for pods."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -9,74 +9,60 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.data.example import Example, Instance, PanopticLabels, Source
+from maskformer_jax.data.example import Example, Instance, Source
 from maskformer_jax.data.prepare.output import new_paths
 from maskformer_jax.data.tfds_builders.segmentation import (
+    RecordsBuilder,
     encode_label_map,
-    encode_panoptic_map,
-    relative_box,
+    encode_panoptic,
     segmentation_features,
     write_records,
 )
 
-# Registering would make importing this module change what `tfds.builder` finds.
-with tfds.core.registered.skip_registration():
 
-    class FromSource(tfds.core.GeneratorBasedBuilder):
-        """Copies the examples of sources, the images as they are stored."""
+class FromSource(RecordsBuilder):
+    """Copies the examples of sources; images are copied without decoding."""
 
-        VERSION = tfds.core.Version("1.0.0")
-        RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (TFDS reads the class attribute)
-        name = "from_source"  # replaced by the data set's
-        # There are no files of checksums or metadata for TFDS to look for beside this module.
-        pkg_dir_path = None
-        code_path = None
+    def __init__(
+        self, *, dataset: DatasetInfo, sources: Mapping[str, Source], **kwargs: Any
+    ) -> None:
+        self.name = dataset.name.replace("-", "_")
+        self._dataset = dataset
+        self._sources = sources
+        super().__init__(**kwargs)
 
-        def __init__(
-            self, *, dataset: DatasetInfo, sources: Mapping[str, Source], **kwargs: Any
-        ) -> None:
-            self.name = dataset.name.replace("-", "_")
-            self._dataset = dataset
-            self._sources = sources
-            super().__init__(**kwargs)
+    def _info(self) -> tfds.core.DatasetInfo:
+        example = next(iter(self._sources.values()))[0]
+        features = segmentation_features(
+            [category.name for category in self._dataset.categories],
+            image_format="jpeg",
+            label_map=example.panoptic is None and example.label_map is not None,
+            panoptic=example.panoptic is not None,
+            instances=example.instances is not None,
+        )
+        return self._describe(f"{self._dataset.name} for maskformer-jax.", features)
 
-        def _info(self) -> tfds.core.DatasetInfo:
-            example = next(iter(self._sources.values()))[0]
-            features = segmentation_features(
-                [category.name for category in self._dataset.categories],
-                image_format="jpeg",
-                label_map=example.panoptic is None and example.label_map is not None,
-                panoptic=example.panoptic is not None,
-                instances=example.instances is not None,
-            )
-            return tfds.core.DatasetInfo(
-                builder=self,
-                description=f"{self._dataset.name} for maskformer-jax.",
-                features=features,
-                disable_shuffling=True,  # the records stay in the order of the source
-            )
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        return {name: self._generate_examples(source) for name, source in self._sources.items()}
 
-        def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-            return {name: self._generate_examples(source) for name, source in self._sources.items()}
-
-        def _generate_examples(self, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
-            for index in range(len(source)):
-                image = source.encoded_image(index)
-                yield index, _to_record(source[index], image, self._dataset)
+    def _generate_examples(self, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index in range(len(source)):
+            image = source.encoded_image(index)
+            yield index, _to_record(source[index], image, self._dataset)
 
 
 def prepare_records(root: Path, dataset: DatasetInfo, sources: Mapping[str, Source]) -> None:
-    """Writes sources as a TFDS data set, for `config.data.format = "tfds"`.
+    """Write sources as a TFDS data set, for `config.data.format = "tfds"`.
 
-    The folder appears at the end, complete; a run that is stopped leaves none.
+    The folder appears only when complete; an interrupted run leaves none.
 
     Args:
-        root: the folder to make; it must not exist, or be empty.
-        dataset: what the sources are of.
-        sources: by the name of the split.
+        root: the folder to create; it must not exist or must be empty.
+        dataset: of the sources.
+        sources: by name of the split.
 
     Raises:
-        UserError: `root` holds something already, an example cannot be read, or writing fails.
+        UserError: `root` is not empty, an example cannot be read, or writing fails.
     """
     with new_paths(root) as [staged]:
         builder = FromSource(
@@ -91,26 +77,12 @@ def prepare_records(root: Path, dataset: DatasetInfo, sources: Mapping[str, Sour
 def _to_record(example: Example, image: bytes, dataset: DatasetInfo) -> dict[str, Any]:
     record: dict[str, Any] = {"image": io.BytesIO(image), "image_id": example.image_id}
     if example.panoptic is not None:
-        record["panoptic_map"] = encode_panoptic_map(example.panoptic.id_map)
-        record["segments"] = _list_segments(example.panoptic)
+        record |= encode_panoptic(example.panoptic)
     elif example.label_map is not None:
         record["label_map"] = encode_label_map(example.label_map, dataset)
     if example.instances is not None:
         record["instances"] = [_to_fields(instance) for instance in example.instances]
     return record
-
-
-def _list_segments(panoptic: PanopticLabels) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": segment.segment_id,
-            "label": segment.label,
-            "is_crowd": segment.is_crowd,
-            "area": segment.area,
-            "bbox": relative_box(panoptic.id_map == segment.segment_id),
-        }
-        for segment in panoptic.segments
-    ]
 
 
 def _to_fields(instance: Instance) -> dict[str, Any]:

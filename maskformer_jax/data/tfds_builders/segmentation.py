@@ -1,6 +1,6 @@
-"""What a record of our TFDS data sets holds, the same for every data set.
+"""The features of records in our TFDS data sets, and how values are encoded in them.
 
-Images travel as encoded bytes, so that neither writing nor reading needs TensorFlow.
+Images are stored as encoded bytes, so that neither writing nor reading needs TensorFlow.
 """
 
 import io
@@ -11,22 +11,46 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.data.panoptic import encode_ids
+from maskformer_jax.data.example import PanopticLabels
+from maskformer_jax.data.labels import to_stored
+from maskformer_jax.data.panoptic import encode_ids, segment_box
 from maskformer_jax.data.prepare.output import encode_image
+
+# Registration, here and of subclasses, would be a side effect of importing a module.
+with tfds.core.registered.skip_registration():
+
+    class RecordsBuilder(tfds.core.GeneratorBasedBuilder):
+        """Base class of builders that keep the order of their examples."""
+
+        VERSION = tfds.core.Version("1.0.0")
+        RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (TFDS reads the class attribute)
+        name = "records"
+        # TFDS need not look for checksum or metadata files beside a subclass's module, for which it
+        # would need importlib_resources, a package that it does not require.
+        pkg_dir_path = None
+        code_path = None
+
+        def __init_subclass__(cls, **kwargs: Any) -> None:
+            super().__init_subclass__(skip_registration=True, **kwargs)
+
+        def _describe(self, description: str, features: Any) -> tfds.core.DatasetInfo:
+            return tfds.core.DatasetInfo(
+                builder=self, description=description, features=features, disable_shuffling=True
+            )
 
 
 def segmentation_features(
     names: list[str], *, image_format: str, label_map: bool, panoptic: bool, instances: bool = False
 ) -> tfds.features.FeaturesDict:
-    """The features of a record: image, image_id, and what is known about the image.
+    """Return the features of a record: image, image_id and annotations.
 
     Args:
         names: of the classes, in label order.
         image_format: "jpeg" or "png".
-        label_map: whether there is a PNG of what label maps of the data set hold.
-        panoptic: whether there is panoptic_map, an RGB PNG with the segment id
-            R + 256 G + 65536 B (0 is void), and its segments, whose bbox is relative to the size.
-        instances: whether there are instances, whose bbox is left, top, width, height in pixels
+        label_map: whether records have a label_map, a PNG with the data set's stored values.
+        panoptic: whether records have a panoptic_map, an RGB PNG of segment ids R + 256 G + 65536 B
+            (0 is void), and segments, whose bbox is relative to the image size.
+        instances: whether records have instances, whose bbox is left, top, width, height in pixels
             and whose counts are COCO's compressed run lengths.
     """
     label = tfds.features.ClassLabel(names=names)
@@ -61,40 +85,42 @@ def segmentation_features(
 
 
 def encode_png(array: np.ndarray) -> io.BytesIO:
-    """A PNG of uint8 or uint16 [h, w] or uint8 [h, w, 3], in the form that TFDS takes."""
+    """Encode uint8 or uint16 [h, w], or uint8 [h, w, 3], as a PNG for TFDS."""
     return io.BytesIO(encode_image(array, "PNG"))
 
 
 def encode_label_map(label_map: np.ndarray, dataset: DatasetInfo) -> io.BytesIO:
-    """A PNG of what label maps of the data set hold; -1 becomes its ignore label."""
-    void = [] if dataset.ignore_label is None else [dataset.ignore_label]
-    values = np.array([*dataset.stored_values, *void])
-    dtype = np.uint8 if values.max() <= 255 else np.uint16
-    return encode_png(values.astype(dtype)[label_map])  # -1 is the last value
+    """Encode labels (-1 void) as a PNG of the data set's stored values."""
+    return encode_png(to_stored(label_map, dataset))
 
 
-def encode_panoptic_map(panoptic_map: np.ndarray) -> io.BytesIO:
-    """An RGB PNG of segment ids, R + 256 G + 65536 B."""
-    return encode_png(encode_ids(panoptic_map))
-
-
-def relative_box(mask: np.ndarray) -> tfds.features.BBox:
-    """The box around a mask, relative to its size; empty for an empty mask."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return tfds.features.BBox(ymin=0.0, xmin=0.0, ymax=0.0, xmax=0.0)
-    height, width = mask.shape
-    return tfds.features.BBox(
-        ymin=rows[0] / height,
-        xmin=columns[0] / width,
-        ymax=(rows[-1] + 1) / height,
-        xmax=(columns[-1] + 1) / width,
-    )
+def encode_panoptic(panoptic: PanopticLabels) -> dict[str, Any]:
+    """Return the fields `panoptic_map` and `segments` of a record."""
+    segments = [
+        {
+            "id": segment.segment_id,
+            "label": segment.label,
+            "is_crowd": segment.is_crowd,
+            "area": segment.area,
+            "bbox": _relative_box(panoptic.id_map == segment.segment_id),
+        }
+        for segment in panoptic.segments
+    ]
+    return {"panoptic_map": encode_png(encode_ids(panoptic.id_map)), "segments": segments}
 
 
 def write_records(builder: tfds.core.DatasetBuilder, folder: Path) -> None:
-    """Makes the records and puts the folder that holds them where `folder` says."""
+    """Write the records and move their folder to `folder`."""
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(try_download_gcs=False)
     )
     Path(builder.data_dir).rename(folder)
+
+
+def _relative_box(mask: np.ndarray) -> tfds.features.BBox:
+    """Return the box of a mask relative to the image size; zeros if it is empty."""
+    top, left, bottom, right = segment_box(mask)
+    height, width = mask.shape
+    return tfds.features.BBox(
+        ymin=top / height, xmin=left / width, ymax=bottom / height, xmax=right / width
+    )

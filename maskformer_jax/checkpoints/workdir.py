@@ -1,0 +1,144 @@
+"""Reading the workdir of a run: its config, and the model variables in its checkpoints.
+
+A workdir holds `config.json` and `checkpoints/STEP/`. Each checkpoint has the items `model` (the
+collections "params" and "constants"), `opt` (optimizer state) and `meta` (JSON: step and config).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from absl import logging
+
+from maskformer_jax.checkpoints.digests import find_damage
+from maskformer_jax.config import Config
+from maskformer_jax.config.io import read_json
+from maskformer_jax.errors import UserError
+
+CHECKPOINTS = "checkpoints"
+CONFIG_FILE = "config.json"
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether the path is a workdir, its `checkpoints` folder, or one checkpoint in it."""
+    return bool(_candidates(path))
+
+
+def read_config(path: Path) -> Config | None:
+    """Read the config of the run that a checkpoint or workdir comes from; None if there is none.
+
+    Raises:
+        UserError: the file cannot be read or is not a config; names the file.
+    """
+    path = path.absolute()
+    for folder in (path, path.parent, path.parent.parent):
+        file = folder / CONFIG_FILE
+        if file.is_file():
+            return read_json(file)
+    return None
+
+
+def restore_model_variables(path: Path, template: Any) -> dict[str, Any]:
+    """Restore the variables of a checkpoint as arrays on the default device.
+
+    Args:
+        path: a single checkpoint, or a workdir or its `checkpoints` folder. Of the latter, the
+            newest readable checkpoint is used; a warning names those that are damaged.
+        template: the shapes and dtypes, as `jax.eval_shape(model.init, ...)` gives them.
+
+    Raises:
+        UserError: there is no checkpoint, none can be read, or its tensors do not fit.
+    """
+    candidates = _candidates(path)
+    if not candidates:
+        raise UserError(
+            f"{path}: there is no checkpoint here; give a workdir, or a folder such as "
+            f"WORKDIR/{CHECKPOINTS}/5000"
+        )
+    errors = []
+    for step in candidates:
+        damage = find_damage(step, item="model")
+        if damage:
+            errors += damage
+            logging.warning("%s is damaged, trying the previous one:\n%s", step, "\n".join(damage))
+            continue
+        try:
+            return restore_item(step / "model", template)
+        except UserError:
+            raise
+        except Exception as error:  # its type depends on which file is damaged
+            errors.append(f"{step}: {first_line(error)}")
+            logging.warning("%s cannot be read, trying the previous one: %s", step, error)
+    raise UserError("no checkpoint could be read:\n" + "\n".join(errors))
+
+
+def restore_item(path: Path, template: Any) -> Any:
+    """Restore one item of a checkpoint, if its names, shapes and dtypes are the template's.
+
+    Args:
+        path: the item's folder.
+        template: a tree of arrays or `jax.ShapeDtypeStruct`s; leaves without a sharding go to the
+            default device.
+
+    Raises:
+        UserError: tensors are missing, unexpected, or of another shape or dtype; lists all.
+    """
+    handler = ocp.StandardCheckpointHandler()
+    path = path.absolute()
+    compare_trees(dict(_leaves(handler.metadata(path).tree)), dict(_leaves(template)), name=path)
+    return handler.restore(path, args=ocp.args.StandardRestore(_with_shardings(template)))
+
+
+def compare_trees(saved: dict[str, Any], wanted: dict[str, Any], *, name: Path) -> None:
+    """Compare two flat trees of arrays.
+
+    Raises:
+        UserError: they differ; lists all differences in names, shapes and dtypes.
+    """
+    problems = [f"missing: {key}" for key in sorted(wanted.keys() - saved.keys())]
+    problems += [f"unexpected: {key}" for key in sorted(saved.keys() - wanted.keys())]
+    for key in sorted(wanted.keys() & saved.keys()):
+        found = (tuple(saved[key].shape), str(saved[key].dtype))
+        needed = (tuple(wanted[key].shape), str(wanted[key].dtype))
+        if found != needed:
+            problems.append(
+                f"{key}: the file has {found[0]} {found[1]}, the model {needed[0]} {needed[1]}"
+            )
+    if problems:
+        raise UserError(f"{name} does not fit the model:\n  " + "\n  ".join(problems))
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def checkpoint_steps(folder: Path) -> list[Path]:
+    """List the complete checkpoints in a `checkpoints` folder, newest first."""
+    if not folder.is_dir():
+        return []
+    steps = [entry for entry in folder.iterdir() if entry.name.isdigit() and entry.is_dir()]
+    return sorted(steps, key=lambda entry: int(entry.name), reverse=True)
+
+
+def _candidates(path: Path) -> list[Path]:
+    if path.name.isdigit() and (path / "model").is_dir():
+        return [path]
+    return checkpoint_steps(path / CHECKPOINTS) or checkpoint_steps(path)
+
+
+def _leaves(tree: Any) -> list[tuple[str, Any]]:
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(jax.tree_util.keystr(key, simple=True, separator="/"), leaf) for key, leaf in flat]
+
+
+def _with_shardings(template: Any) -> Any:
+    """Add the default device to leaves without a sharding."""
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def one(leaf: Any) -> jax.ShapeDtypeStruct:
+        sharding = getattr(leaf, "sharding", None) or device
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(one, template)

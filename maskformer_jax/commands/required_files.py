@@ -1,0 +1,34 @@
+"""Files that a run needs, looked for before anything is built."""
+
+from pathlib import Path
+
+from maskformer_jax.config import Config
+from maskformer_jax.errors import UserError
+
+
+def require_data(config: Config) -> None:
+    """Check that the folder of the data set exists; an empty `data.root` is refused elsewhere.
+
+    Raises:
+        UserError: there is no such folder; names the field.
+    """
+    root = config.data.root
+    if root and not Path(root).expanduser().is_dir():
+        raise UserError(
+            f"config.data.root is {root!r}, but there is no such folder; docs/datasets.md says "
+            "where the data comes from"
+        )
+
+
+def require_backbone_file(config: Config) -> None:
+    """Check that the file of ImageNet weights exists, if the config names one.
+
+    Raises:
+        UserError: there is no such file; names the field.
+    """
+    file = config.train.init_backbone
+    if file and not Path(file).exists():
+        raise UserError(
+            f"config.train.init_backbone is {file!r}, but there is no such file; "
+            "docs/checkpoints.md says where it comes from"
+        )

@@ -1,0 +1,125 @@
+"""Pictures of a result, alone and beside its ground truth, for every task."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskformer_jax.categories import Category
+from maskformer_jax.data.eval_examples import EvalExample
+from maskformer_jax.data.run_lengths import decode_mask
+from maskformer_jax.data.transforms import resize_image
+from maskformer_jax.evaluation.inference import Outputs
+from maskformer_jax.evaluation.result import (
+    ClassesView,
+    FoundInstance,
+    InstancesView,
+    Result,
+    Segment,
+    SegmentsView,
+    to_result,
+)
+from maskformer_jax.visualize.labels import label_comparison, overlay_with_legend
+from maskformer_jax.visualize.panels import side_by_side
+from maskformer_jax.visualize.segments import (
+    instance_overlay,
+    panoptic_comparison,
+    panoptic_overlay,
+)
+
+_MIN_DRAWN_SCORE = 0.5  # of an instance
+
+
+def draw_result(
+    image: UInt8[np.ndarray, "h w 3"],
+    result: Result,
+    categories: Sequence[Category],
+    *,
+    alpha: float = 0.5,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draw the main view of a result over the image, with a legend.
+
+    Args:
+        image: RGB.
+        result: of this image and size. Only instances with a score of at least 0.5 are drawn.
+        categories: K categories in label order.
+        alpha: opacity of the colours, 0..1.
+    """
+    match result.main_view:
+        case SegmentsView(id_map, segments):
+            labels = _label_by_id(segments)
+            return panoptic_overlay(image, id_map, labels, categories, alpha=alpha)
+        case ClassesView(label_map):
+            return overlay_with_legend(image, label_map, categories, alpha=alpha)
+        case InstancesView(instances):
+            masks, labels_of = _drawn_instances(instances)
+            stack = _stack(masks, image)
+            return instance_overlay(image, stack, labels_of, categories, alpha=alpha)
+
+
+def draw_comparison(
+    example: EvalExample, outputs: Outputs, categories: Sequence[Category]
+) -> UInt8[np.ndarray, "h w 3"] | None:
+    """Draw a result beside its ground truth: segments, else classes, else instances.
+
+    Args:
+        example: the image as the network sees it, and its annotation.
+        outputs: of this image.
+        categories: K categories in label order.
+
+    Returns:
+        RGB, or None if no result has a ground truth.
+    """
+    image = resize_image(example.image, example.original_size)
+    result = _with_ground_truth(to_result(outputs), example)
+    match result.main_view:
+        case SegmentsView(id_map, segments):
+            prediction = (id_map, _label_by_id(segments))
+            return panoptic_comparison(image, prediction, _true_segments(example), categories)
+        case ClassesView(label_map):
+            return label_comparison(image, label_map, example.label_map, categories)
+        case InstancesView(instances):
+            if result.instances is None:
+                return None
+            panels = [
+                instance_overlay(image, _stack(masks, image), labels, categories, legend=False)
+                for masks, labels in (_drawn_instances(instances), _true_instances(example))
+            ]
+            return side_by_side(panels, ("prediction", "ground truth"))
+
+
+def _with_ground_truth(result: Result, example: EvalExample) -> Result:
+    """The result without the fields that the annotation lacks."""
+    if example.panoptic is None:
+        result = dataclasses.replace(result, panoptic=None, segments=None)
+    if example.label_map is None:
+        result = dataclasses.replace(result, semantic=None)
+    if example.instances is None:
+        result = dataclasses.replace(result, instances=None)
+    return result
+
+
+def _label_by_id(segments: Sequence[Segment]) -> dict[int, int]:
+    return {segment.segment_id: segment.label for segment in segments}
+
+
+def _true_segments(example: EvalExample) -> tuple[np.ndarray, dict[int, int]]:
+    assert example.panoptic is not None
+    segments = example.panoptic.segments
+    labels = {segment.segment_id: segment.label for segment in segments if not segment.is_crowd}
+    return example.panoptic.id_map, labels
+
+
+def _drawn_instances(instances: Sequence[FoundInstance]) -> tuple[list[np.ndarray], list[int]]:
+    drawn = [instance for instance in instances if instance.score >= _MIN_DRAWN_SCORE]
+    return [instance.mask for instance in drawn], [instance.label for instance in drawn]
+
+
+def _true_instances(example: EvalExample) -> tuple[list[np.ndarray], list[int]]:
+    drawn = [instance for instance in example.instances or () if not instance.is_crowd]
+    return [decode_mask(one.rle) for one in drawn], [one.label for one in drawn]
+
+
+def _stack(masks: list[np.ndarray], image: np.ndarray) -> np.ndarray:
+    return np.array(masks, bool).reshape(-1, *image.shape[:2])

@@ -1,8 +1,0 @@
-"""The formats in which an evaluation can leave its predictions."""
-
-FORMATS = {
-    "labels": "predictions/IMAGE.png, labels 0..K-1 (semantic, panoptic)",
-    "pictures": "pictures/IMAGE.png, the prediction beside the ground truth",
-    "category-ids": "category_ids/IMAGE.png, the data set's own ids, as Cityscapes wants them",
-    "coco": "sem_seg_predictions.json, panoptic.json with panoptic/IMAGE.png, instances.json",
-}

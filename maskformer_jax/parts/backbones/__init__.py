@@ -1,0 +1,1 @@
+"""Backbones: from a preprocessed image to feature maps at several strides."""

@@ -1,0 +1,1 @@
+"""Swin transformer backbones."""

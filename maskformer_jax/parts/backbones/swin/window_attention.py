@@ -1,0 +1,94 @@
+"""Self-attention inside shifted windows (arXiv 2103.14030, section 3.2)."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from maskformer_jax.parts.backbones.swin.windows import relative_position_index, shift_regions
+from maskformer_jax.parts.layers import torch_dense
+from maskformer_jax.precision import at_least_float32_dtype
+from maskformer_jax.resize import pad_bottom_right, padded_size
+
+MASKED = -100.0  # added to logits between tokens of different regions; finite, as published
+
+
+class WindowAttention(nn.Module):
+    """Self-attention inside windows, with a learned bias for each relative position.
+
+    Attributes:
+        num_heads: attention heads.
+        window: side of a window.
+        shift: by which the windows are moved down and right; 0: not at all.
+        dtype: of the computation; the softmax is float32.
+    """
+
+    num_heads: int
+    window: int
+    shift: int = 0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h w d"]:
+        """Attend; maps that are no whole number of windows are padded with zeros."""
+        height, width, channels = x.shape[1:]
+        padded = padded_size((height, width), self.window)
+        x = pad_bottom_right(x, padded, axes=(1, 2))
+        if self.shift:
+            x = jnp.roll(x, (-self.shift, -self.shift), axis=(1, 2))
+        x = join_windows(self._attend(split_windows(x, self.window), padded), padded)
+        if self.shift:
+            x = jnp.roll(x, (self.shift, self.shift), axis=(1, 2))
+        return torch_dense(channels, fan_in=channels, dtype=self.dtype, name="proj")(
+            x[:, :height, :width]
+        )
+
+    def _attend(
+        self, x: Float[Array, "b n s d"], padded: tuple[int, int]
+    ) -> Float[Array, "b n s d"]:
+        channels = x.shape[-1]
+        head_dim = channels // self.num_heads
+        qkv = torch_dense(3 * channels, fan_in=channels, dtype=self.dtype, name="qkv")(x)
+        qkv = qkv.reshape(*x.shape[:-1], 3, self.num_heads, head_dim)
+        q, k, v = (qkv[..., part, :, :] for part in range(3))
+        logits = jnp.einsum(
+            "bnqmd,bnkmd->bnmqk",
+            q * head_dim**-0.5,
+            k,
+            preferred_element_type=at_least_float32_dtype(q.dtype),
+        )
+        logits = logits + self._relative_bias()[None, None]
+        if self.shift:
+            regions = shift_regions(*padded, window=self.window, shift=self.shift)
+            # The barrier keeps the compiler from writing the mask of all pairs into the program.
+            region = lax.optimization_barrier(jnp.asarray(regions))
+            apart = region[:, None, :, None] != region[:, None, None, :]
+            logits = logits + jnp.where(apart, MASKED, 0.0)[None].astype(logits.dtype)
+        weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+        return jnp.einsum("bnmqk,bnkmd->bnqmd", weights, v).reshape(x.shape)
+
+    def _relative_bias(self) -> Float[Array, "m s s"]:
+        table = self.param(
+            "relative_position_bias_table",
+            nn.initializers.truncated_normal(0.02, lower=-100.0, upper=100.0),  # cut at +-2
+            ((2 * self.window - 1) ** 2, self.num_heads),
+        )
+        return table[relative_position_index(self.window)].transpose(2, 0, 1)
+
+
+def split_windows(x: Float[Array, "b h w d"], window: int) -> Float[Array, "b n s d"]:
+    """Cut a map into windows, row by row; its sides are multiples of `window`."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // window, window, width // window, window, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, -1, window * window, channels)
+
+
+def join_windows(x: Float[Array, "b n s d"], size: tuple[int, int]) -> Float[Array, "b h w d"]:
+    """Put windows together to a map of `size` again."""
+    height, width = size
+    batch, _, tokens, channels = x.shape
+    window = round(tokens**0.5)
+    x = x.reshape(batch, height // window, width // window, window, window, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height, width, channels)

@@ -1,0 +1,149 @@
+"""Small layers that several parts of the model share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from maskformer_jax.parts.initializers import linear_bias, linear_kernel
+
+NORM_EPSILON = 1e-5  # of all layer and group norms; Flax would take 1e-6
+
+
+def conv(
+    features: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    use_bias: bool = False,
+    kernel_init: Initializer,
+    dtype: DTypeLike | None = jnp.float32,
+    name: str | None = None,
+) -> nn.Conv:
+    """Make a square convolution with the same explicit padding on all four sides.
+
+    "SAME" would pad even inputs of strided convolutions on one side only, which shifts the
+    result against the published model.
+    """
+    padding = dilation * (kernel_size // 2)
+    return nn.Conv(
+        features,
+        (kernel_size, kernel_size),
+        strides=(stride, stride),
+        padding=((padding, padding), (padding, padding)),
+        kernel_dilation=(dilation, dilation),
+        use_bias=use_bias,
+        kernel_init=kernel_init,
+        dtype=dtype,
+        conv_general_dilated=_convolve_points if kernel_size == 1 else None,
+        name=name,
+    )
+
+
+def _convolve_points(
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "1 1 c d"],
+    strides: tuple[int, int],
+    padding: Any,
+    *,
+    precision: lax.PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
+    **_: Any,
+) -> Float[Array, "b _ _ d"]:
+    """A 1x1 convolution as a matrix product: the same sums.
+
+    XLA's CPU backend computes the gradient of the convolution's kernel much more slowly than that
+    of the product (docs/benchmarks.md).
+    """
+    return lax.dot_general(
+        x[:, :: strides[0], :: strides[1]],
+        kernel[0, 0],
+        (((3,), (0,)), ((), ())),
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+
+
+def rematerialize(function: Callable[..., Any], *, on: bool) -> Callable[..., Any]:
+    """Keep a part's inputs alone for the way back, where its inner values are computed again.
+
+    The program must be compiled with `remat_compiler_options`.
+
+    Args:
+        function: of a module, whose submodules it may make, and arrays.
+        on: False leaves the function as it is.
+    """
+    return nn.remat(function) if on else function
+
+
+def remat_compiler_options(platform: str) -> dict[str, str] | None:
+    """What keeps XLA from merging the second computation of a part with the first.
+
+    `jax.checkpoint` puts barriers between the two. The CPU compiler takes these out before it
+    looks for equal computations, so that nothing would be saved; others leave them in.
+
+    Args:
+        platform: of the devices, such as "cpu".
+    """
+    return {"xla_disable_hlo_passes": "cse_barrier_expander"} if platform == "cpu" else None
+
+
+def layer_norm(name: str) -> nn.LayerNorm:
+    """Make a layer norm with the two-pass variance of the published model.
+
+    The result has the dtype of the parameters, float32, or a wider one of the input.
+    """
+    return nn.LayerNorm(epsilon=NORM_EPSILON, dtype=None, use_fast_variance=False, name=name)
+
+
+def group_norm(name: str, *, dtype: DTypeLike = jnp.float32) -> nn.GroupNorm:
+    """Make a group norm of 32 groups; statistics are float32 whatever the dtype of the result."""
+    return nn.GroupNorm(
+        num_groups=32, epsilon=NORM_EPSILON, dtype=dtype, use_fast_variance=False, name=name
+    )
+
+
+def torch_dense(
+    features: int, *, fan_in: int, dtype: DTypeLike | None = None, name: str
+) -> nn.Dense:
+    """Make a linear layer with PyTorch's default start values.
+
+    Args:
+        features: output width.
+        fan_in: input width.
+        dtype: of the computation; None: that of the parameters, float32, or a wider one of the
+            input, as in the prediction heads.
+        name: of the module.
+    """
+    return nn.Dense(
+        features,
+        kernel_init=linear_kernel,
+        bias_init=linear_bias(fan_in),
+        dtype=dtype,
+        name=name,
+    )
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them, in float32.
+
+    Attributes:
+        features: output width of each layer.
+    """
+
+    features: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch _"]) -> Float[Array, "*batch _"]:
+        """Apply the layers to the last axis."""
+        for i, width in enumerate(self.features):
+            x = torch_dense(width, fan_in=x.shape[-1], name=f"layer_{i}")(x)
+            if i < len(self.features) - 1:
+                x = nn.relu(x)
+        return x

@@ -1,0 +1,1 @@
+"""FPN-like pixel decoder, the published one."""

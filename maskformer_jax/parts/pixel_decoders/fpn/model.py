@@ -1,0 +1,95 @@
+"""FPN-like pixel decoder: from feature maps to one embedding per pixel (paper section 3.4)."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from maskformer_jax.parts.initializers import xavier_fill
+from maskformer_jax.parts.layers import conv, group_norm, rematerialize
+from maskformer_jax.parts.pixel_decoders.fpn.config import FPNConfig
+from maskformer_jax.parts.pixel_decoders.output import PixelDecoderOutput
+from maskformer_jax.resize import resize_nearest
+
+
+class ConvGroupNorm(nn.Module):
+    """Convolution without bias, then group norm."""
+
+    features: int
+    kernel_size: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w _"]:
+        """Convolve and normalise, without activation."""
+        x = conv(
+            self.features, self.kernel_size, kernel_init=xavier_fill, dtype=self.dtype, name="conv"
+        )(x)
+        return group_norm("norm", dtype=self.dtype)(x)
+
+
+class FPNPixelDecoder(nn.Module):
+    """Top-down pyramid (arXiv 1612.03144) with group norm.
+
+    Attributes:
+        conv_dim: inner width, a multiple of 32.
+        mask_dim: width of the per-pixel embeddings.
+        encoder: the coarsest map to one of the same size, which takes its place.
+        dtype: of the computation; parameters and statistics are float32.
+        remat: keep the inputs of each level alone for the gradient.
+    """
+
+    conv_dim: int = 256
+    mask_dim: int = 256
+    encoder: nn.Module | None = None
+    dtype: DTypeLike = jnp.float32
+    remat: bool = False
+
+    @nn.compact
+    def __call__(
+        self, features: Mapping[int, Float[Array, "b _ _ _"]], *, train: bool = False
+    ) -> PixelDecoderOutput:
+        """Merge feature maps, coarse to fine, into embeddings of the size of the finest.
+
+        The queries attend to the coarsest map, the encoder's output where there is an encoder.
+
+        Args:
+            features: maps by their stride.
+            train: turns the encoder's dropout on, which needs the "dropout" rng.
+        """
+        strides = sorted(features)
+        coarsest = features[strides[-1]]
+        if self.encoder is not None:
+            coarsest = self.encoder(coarsest, train=train)
+        name = f"layer_{len(strides)}"
+        y = nn.relu(ConvGroupNorm(self.conv_dim, 3, self.dtype, name=name)(coarsest))
+        for level in range(len(strides) - 1, 0, -1):
+            merge = rematerialize(partial(_merge_level, level=level), on=self.remat)
+            y = merge(self, y, features[strides[level - 1]])
+        # The paper's text has a 1x1 convolution here, the published weights a 3x3 one.
+        mask_features = conv(
+            self.mask_dim,
+            3,
+            use_bias=True,
+            kernel_init=xavier_fill,
+            dtype=self.dtype,
+            name="mask_features",
+        )(y)
+        return PixelDecoderOutput(mask_features, {strides[-1]: coarsest})
+
+
+def _merge_level(decoder: FPNPixelDecoder, y: Array, lateral: Array, *, level: int) -> Array:
+    # No activation on the lateral branch: the sum goes through the 3x3 convolution.
+    adapter = ConvGroupNorm(decoder.conv_dim, 1, decoder.dtype, name=f"adapter_{level}")
+    lateral = adapter(lateral)
+    height, width = lateral.shape[1:3]
+    y = lateral + resize_nearest(y, (height, width), axes=(1, 2))
+    return nn.relu(ConvGroupNorm(decoder.conv_dim, 3, decoder.dtype, name=f"layer_{level}")(y))
+
+
+def build(config: FPNConfig, *, dtype: DTypeLike, remat: bool) -> FPNPixelDecoder:
+    """Make the module of these settings."""
+    return FPNPixelDecoder(**config.settings(), dtype=dtype, remat=remat)

@@ -1,0 +1,10 @@
+"""What every pixel decoder hands on."""
+
+from typing import Any, NamedTuple
+
+
+class PixelDecoderOutput(NamedTuple):
+    """The input of a transformer decoder."""
+
+    mask_features: Any  # [B, H/4, W/4, mask_dim], the per-pixel embeddings
+    features: Any  # {stride: [B, H/stride, W/stride, C]}, the maps that queries attend to

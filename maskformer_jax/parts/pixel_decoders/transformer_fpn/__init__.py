@@ -1,0 +1,1 @@
+"""FPN-like pixel decoder with a transformer encoder on the coarsest feature map."""

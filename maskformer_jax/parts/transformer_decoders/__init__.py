@@ -1,0 +1,1 @@
+"""Transformer decoders: from feature maps and embeddings to N pairs of class and mask."""

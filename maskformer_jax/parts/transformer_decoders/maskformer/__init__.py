@@ -1,0 +1,1 @@
+"""The published transformer decoder (paper section 3.4), that of DETR."""

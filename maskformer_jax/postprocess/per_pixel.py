@@ -1,0 +1,40 @@
+"""Semantic inference of the per-pixel baselines (paper section 4.1)."""
+
+from jax import Array
+from jaxtyping import Float, Int
+
+from maskformer_jax.postprocess.image_sizes import ImageSizes
+from maskformer_jax.postprocess.masks import output_masks
+from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels
+
+
+def per_pixel_inference(
+    class_maps: Float[Array, "k h w"], *, sizes: ImageSizes
+) -> Float[Array, "k H W"]:
+    """Score every class at every pixel: the logits, resized to the output.
+
+    Args:
+        class_maps: the `mask_logits` of one image and the last layer, one map per class.
+        sizes: of the image. As published, maps are enlarged four times whatever the padded size.
+
+    Returns:
+        Logits of the K classes at the output's size, at least float32.
+    """
+    return all_rows(per_pixel_scores(class_maps, sizes=sizes), sizes.output_size[0])
+
+
+def per_pixel_labels(
+    class_maps: Float[Array, "k h w"], *, sizes: ImageSizes, rows_per_band: int | None = None
+) -> Int[Array, "H W"]:
+    """The argmax of `per_pixel_inference`, computed in bands of rows; see `semantic_labels`."""
+    scores = per_pixel_scores(class_maps, sizes=sizes)
+    return argmax_labels(
+        scores, sizes.output_size, channels=len(class_maps), rows_per_band=rows_per_band
+    )
+
+
+def per_pixel_scores(class_maps: Float[Array, "k h w"], *, sizes: ImageSizes) -> RowFunction:
+    """The rows of `per_pixel_inference`'s scores."""
+    # Up to 3 rows or columns more than the padded input has are cropped off with the padding.
+    height, width = class_maps.shape[-2:]
+    return output_masks(class_maps, sizes._replace(padded_size=(4 * height, 4 * width)))

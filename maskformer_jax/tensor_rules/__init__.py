@@ -1,0 +1,1 @@
+"""Tables that pair our variables with the tensors of another naming, and their application."""

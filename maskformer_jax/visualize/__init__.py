@@ -1,0 +1,1 @@
+"""Drawing label maps, segments and instances over images."""

@@ -1,0 +1,169 @@
+"""Mask losses: against plain formulas, of overlapping masks, without ignored pixels, at points."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from loss_cases import NUM_CLASSES, SLOTS, assert_same, draw, evaluate, make_batch, pack
+from scipy.optimize import linear_sum_assignment
+
+from maskformer_jax.config import LossConfig
+from maskformer_jax.criterion.criterion import compute_losses
+from maskformer_jax.criterion.mask_losses import compute_mask_losses
+from maskformer_jax.criterion.masks import DisjointMasks
+from maskformer_jax.losses import dice_loss, sigmoid_focal_loss
+from maskformer_jax.resize import resize_bilinear
+from maskformer_jax.types import Batch, Predictions
+
+
+def test_masks_are_compared_as_by_the_plain_formula() -> None:
+    predictions, batch = draw()
+    mask_logits, segment_map = jnp.asarray(predictions.mask_logits), jnp.asarray(batch.segment_map)
+    # Unmatched slots come first and between matched ones.
+    assignment = jnp.array([[[-1, 3, 0, -1], [2, -1, 5, -1]], [[1, 0, -1, -1], [-1, -1, -1, -1]]])
+
+    def plain(mask_logits: jax.Array) -> tuple:
+        enlarged = resize_bilinear(mask_logits, segment_map.shape[1:])
+        focal, dice = [0.0, 0.0], [0.0, 0.0]
+        for image, layer, slot in np.argwhere(np.asarray(assignment) >= 0):
+            logits = enlarged[layer, image, assignment[image, layer, slot]]
+            focal[layer] += sigmoid_focal_loss(logits, segment_map[image] == slot).mean()
+            dice[layer] += dice_loss(logits, segment_map[image] == slot)
+        return jnp.stack(focal), jnp.stack(dice)
+
+    cotangents = (jnp.array([2.0, 3.0]), jnp.array([5.0, 7.0]))
+    masks = DisjointMasks(segment_map, 4)
+    ours, pull_back = jax.vjp(lambda x: compute_mask_losses(x, assignment, masks), mask_logits)
+    expected, plain_pull_back = jax.vjp(plain, mask_logits)
+    assert_same(ours, expected)
+    assert_same(pull_back(cotangents), plain_pull_back(cotangents), atol=1e-7)
+
+
+def test_packed_masks_give_what_the_map_gives() -> None:
+    predictions, batch = draw()
+    dense = batch.segment_map[:, None] == np.arange(SLOTS)[:, None, None]
+    assert_same(evaluate(predictions, pack(batch, dense)), evaluate(predictions, batch))
+
+
+def test_overlapping_masks_against_the_dense_formula() -> None:
+    predictions, batch = draw(layers=1)
+    rng = np.random.default_rng(3)
+    width = 52  # the last byte of a row is not full; the model pads to 64
+    dense = rng.random((2, SLOTS, 8, 13)).repeat(8, 2).repeat(4, 3) < 0.5
+    assert (dense[:, :3].sum(1) > 1).any()
+    batch = pack(batch, dense)._replace(image=np.zeros((2, 64, width, 3), np.uint8))
+    (_, terms), _ = evaluate(predictions, batch, size_divisibility=64)
+
+    padded = np.pad(dense, ((0, 0), (0, 0), (0, 0), (0, 12)))
+    small = padded[:, :3, ::4, ::4]
+    logits = jnp.asarray(predictions.mask_logits[0])
+    enlarged = resize_bilinear(logits, (64, 64))
+    expected_focal, expected_dice = 0.0, 0.0
+    for image in range(2):
+        probabilities = np.asarray(jax.nn.softmax(predictions.class_logits[0, image]))
+        cost = np.zeros((6, 3))
+        for q, n in np.ndindex(6, 3):
+            x, y = logits[image, q], jnp.asarray(small[image, n])
+            cost[q, n] = 20 * sigmoid_focal_loss(x, y).mean() + dice_loss(x, y)
+            cost[q, n] -= probabilities[q, batch.labels[image, n]]
+        for q, n in zip(*linear_sum_assignment(cost), strict=True):
+            x, y = enlarged[image, q], jnp.asarray(padded[image, n])
+            expected_focal += float(sigmoid_focal_loss(x, y).mean()) / 6
+            expected_dice += float(dice_loss(x, y)) / 6
+    np.testing.assert_allclose(terms["loss_mask"], 20 * expected_focal, rtol=1e-5)
+    np.testing.assert_allclose(terms["loss_dice"], expected_dice, rtol=1e-5)
+
+
+def test_ignored_pixels_do_not_matter() -> None:
+    predictions, batch = draw(layers=1)
+    settings = {"ignore_void": True, "ignore_padding": True}
+    valid = np.ones_like(batch.image_valid)
+    valid[0, :, 40:] = False
+    segment_map = np.where(valid, batch.segment_map, -1).astype(np.int16)
+    batch = batch._replace(image_valid=valid, segment_map=segment_map)
+    ours, gradient = evaluate(predictions, batch, **settings)
+    # Cells of ignored pixels that touch no labelled cell: bilinear enlarging mixes neighbours.
+    labelled = (segment_map >= 0)[:, ::4, ::4]
+    near = np.zeros_like(labelled)
+    for y, x in np.ndindex(3, 3):
+        near |= np.roll(labelled, (y - 1, x - 1), (1, 2))
+    assert not near.all()
+    assert not np.asarray(gradient.mask_logits)[0][
+        np.broadcast_to(~near[:, None], (2, 6, 16, 16))
+    ].any()
+    masks = np.where(near[None, :, None], predictions.mask_logits, 77.0).astype(np.float32)
+    assert_same(evaluate(predictions._replace(mask_logits=masks), batch, **settings)[0], ours)
+    assert evaluate(predictions, batch)[0][0] != ours[0]
+
+
+def test_points_in_place_of_pixels() -> None:
+    predictions, batch = draw(layers=1)
+    full = make_batch(np.zeros_like(batch.segment_map), [[1], [2]])
+    level = np.random.default_rng(0).normal(size=(1, 2, 6, 1, 1)).astype(np.float32)
+    flat = predictions._replace(mask_logits=np.broadcast_to(level, predictions.mask_logits.shape))
+    points = LossConfig(num_points=60, num_cost_points=50)
+
+    def loss(predictions: Predictions, batch: Batch, key: jax.Array) -> tuple:
+        return compute_losses(
+            predictions, batch, points, num_classes=NUM_CLASSES, size_divisibility=0, key=key
+        )
+
+    run = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (_, terms), _ = run(flat, full, jax.random.key(0))
+    (_, expected), _ = evaluate(flat, full)
+    np.testing.assert_allclose(terms["loss_mask"], expected["loss_mask"], rtol=1e-5)
+    # With masks that vary, the key alone decides the points.
+    (one, _), gradient = run(predictions, batch, jax.random.key(1))
+    (again, _), _ = run(predictions, batch, jax.random.key(1))
+    (other, _), _ = run(predictions, batch, jax.random.key(2))
+    assert one == again != other
+    step = 1e-2 * gradient.mask_logits / np.linalg.norm(gradient.mask_logits)
+    moved = predictions._replace(mask_logits=predictions.mask_logits - np.asarray(step))
+    (lower, _), _ = run(moved, batch, jax.random.key(1))
+    # The points depend on the logits, so the decrease is only roughly the predicted one.
+    assert lower < one
+
+
+def test_only_valid_pixels_are_compared() -> None:
+    rng = np.random.default_rng(0)
+    logits = jnp.asarray(rng.normal(size=(1, 2, 3, 6, 8)), jnp.float32)
+    segment_map = rng.integers(-1, 2, (2, 6, 8)).astype(np.int16)
+    valid = np.zeros((2, 6, 8), bool)
+    valid[0, :4, 3:] = True  # nothing of the second image
+    segment_map[~valid] = -1
+    focal, dice = compute_mask_losses(
+        logits,
+        jnp.array([[[2, 1]], [[0, -1]]]),
+        DisjointMasks(jnp.asarray(segment_map), 2),
+        jnp.asarray(valid),
+    )
+    expected_focal, expected_dice = 0.0, 1 - 1 / (0 + 1)
+    for query, slot in ((2, 0), (1, 1)):
+        x, y = logits[0, 0, query, :4, 3:], jnp.asarray(segment_map[0, :4, 3:] == slot)
+        expected_focal += float(sigmoid_focal_loss(x, y).mean())
+        expected_dice += float(dice_loss(x, y))
+    np.testing.assert_allclose(focal, [expected_focal], rtol=1e-6)
+    np.testing.assert_allclose(dice, [expected_dice], rtol=1e-6)
+
+
+def test_only_valid_points_are_compared() -> None:
+    # Constant logits and one mask over everything: each valid point has the same focal loss, and
+    # the mean over the points of an image that has some is that value.
+    logits = jnp.full((1, 2, 1, 4, 4), 0.7)
+    valid = np.ones((2, 16, 16), bool)
+    valid[0, :, 8:] = False
+    valid[1] = False
+    focal, _ = compute_mask_losses(
+        logits,
+        jnp.zeros((2, 1, 1), jnp.int32),
+        DisjointMasks(jnp.zeros((2, 16, 16), jnp.int16), 1),
+        jnp.asarray(valid),
+        num_points=40,
+        key=jax.random.key(0),
+    )
+    expected = sigmoid_focal_loss(jnp.full((1,), 0.7), jnp.ones((1,), bool))
+    np.testing.assert_allclose(focal, expected, rtol=1e-5)
+
+
+def test_layers_one_by_one_give_the_same() -> None:
+    predictions, batch = draw()
+    assert_same(evaluate(predictions, batch, by_layer=True), evaluate(predictions, batch))

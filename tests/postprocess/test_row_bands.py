@@ -1,0 +1,123 @@
+"""Bands of rows: their number and size, and rows of resized maps one by one."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maskformer_jax.postprocess import (
+    ImageSizes,
+    View,
+    augmented_labels,
+    general_semantic_labels,
+    instance_inference,
+    panoptic_inference,
+    per_pixel_labels,
+    row_bands,
+    semantic_labels,
+)
+from maskformer_jax.postprocess.row_bands import all_rows, join_bands, map_bands, resized, rows_of
+from maskformer_jax.resize import resize_bilinear
+
+RNG = np.random.default_rng(3)
+SIZES = ImageSizes(padded_size=(16, 8), image_size=(16, 8), output_size=(16, 5))
+
+
+@pytest.mark.parametrize(
+    ("output_size", "channels", "rows_per_band", "bands", "rows"),
+    [
+        ((1000, 1024), 64, None, 4, 256),  # 256 rows of 64 float32 maps are 64 MiB
+        ((3, 2**21), 9, None, 3, 1),  # a single row is more than that
+        ((10, 7), 2, None, 1, 10),
+        ((10, 7), 2, 3, 4, 3),
+        ((10, 7), 2, 5, 2, 5),
+        ((10, 7), 2, 11, 1, 10),
+    ],
+)
+def test_number_and_size_of_bands(
+    output_size: tuple[int, int], channels: int, rows_per_band: int | None, bands: int, rows: int
+) -> None:
+    height = output_size[0]
+    indices, valid = map_bands(
+        lambda *band: band,
+        output_size=output_size,
+        channels=channels,
+        rows_per_band=rows_per_band,
+    )
+    assert indices.shape == valid.shape == (bands, rows)
+    expected = np.arange(bands * rows)
+    np.testing.assert_array_equal(indices.ravel(), np.minimum(expected, height - 1))
+    np.testing.assert_array_equal(valid.ravel(), expected < height)
+
+
+def test_joined_bands_equal_the_whole_maps() -> None:
+    whole = RNG.normal(size=(3, 10, 7))
+    bands = map_bands(
+        lambda rows, _: jnp.asarray(whole)[:, rows],
+        output_size=(10, 7),
+        channels=3,
+        rows_per_band=4,
+    )
+    assert bands.shape == (3, 3, 4, 7)
+    np.testing.assert_array_equal(join_bands(bands, 10), jnp.asarray(whole))
+
+
+@pytest.mark.parametrize("to_size", [(6, 8), (13, 5), (4, 17), (1, 1), (6, 9), (8, 5), (7, 6)])
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_rows_of_resized_maps_equal_rows_of_the_whole(
+    to_size: tuple[int, int], number: int
+) -> None:
+    maps = jnp.asarray(RNG.normal(size=(2, 6, 8)), jnp.float32)
+    source = resized(rows_of(maps), from_size=(6, 8), to_size=to_size)
+    whole = np.asarray(all_rows(source, to_size[0]))
+    np.testing.assert_allclose(whole, resize_bilinear(maps, to_size), atol=1e-6)
+    for start in range(to_size[0] - number + 1):
+        rows = jnp.arange(start, start + number)
+        np.testing.assert_array_equal(source(rows), whole[:, start : start + number])
+
+
+def lengths_of_loops(function: Callable[..., Any], *arguments: Any) -> list[int]:
+    equations = jax.make_jaxpr(function)(*arguments).jaxpr.eqns
+    return [one.params["length"] for one in equations if one.primitive.name == "scan"]
+
+
+def augmented(class_logits: Any, mask_logits: Any) -> Any:
+    views = [View(SIZES, False)] * 2
+    return augmented_labels([class_logits] * 2, [mask_logits] * 2, views=views)
+
+
+@pytest.mark.parametrize(
+    ("function", "queries", "classes", "maps"),
+    [
+        (partial(semantic_labels, sizes=SIZES), 2, 3, 3),
+        (partial(semantic_labels, sizes=SIZES), 3, 2, 3),
+        (augmented, 2, 3, 3),
+        (augmented, 3, 2, 3),
+        (partial(general_semantic_labels, sizes=SIZES), 3, 5, 3),
+        (partial(panoptic_inference, is_thing=np.ones(5, bool), **SIZES._asdict()), 3, 5, 3),
+        (
+            partial(
+                instance_inference, is_thing=np.ones(5, bool), **SIZES._asdict(), max_instances=3
+            ),
+            2,
+            5,
+            3,
+        ),
+        (lambda _, masks: per_pixel_labels(masks, sizes=SIZES), 3, 5, 3),
+    ],
+)
+def test_bands_are_as_large_as_the_number_of_maps_allows(
+    monkeypatch: pytest.MonkeyPatch,
+    function: Callable[..., Any],
+    queries: int,
+    classes: int,
+    maps: int,
+) -> None:
+    # Four rows of `maps` maps; one map more or less would give three or six.
+    monkeypatch.setattr(row_bands, "_BAND_BYTES", 4 * maps * 4 * SIZES.output_size[1])
+    class_logits = jnp.zeros((queries, classes + 1))
+    assert lengths_of_loops(function, class_logits, jnp.zeros((queries, 4, 2))) == [4]
