@@ -156,7 +156,7 @@ def test_memory_and_decoder_outputs(forward, case, golden):
 def test_statistics_of_the_full_tensors(forward, case, golden, golden_meta, name):
     run = forward[name]
     full = {
-        **run.captured("backbone"),
+        **{f"res{s.bit_length() - 1}": x for s, x in run.captured("backbone").items()},
         "mask_features": run.captured("pixel_decoder").mask_features,
     }
     if case.name in WITH_QUERIES:

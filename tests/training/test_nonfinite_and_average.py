@@ -30,7 +30,9 @@ def to_host(state: TrainState) -> TrainState:
 
 def spoil(state: TrainState) -> TrainState:
     """The state with one parameter that is not a number; the average is left alone."""
-    params = {**state.params, "queries": state.params["queries"].at[0, 0, 0].set(np.nan)}
+    decoder = state.params["transformer_decoder"]
+    spoiled = {**decoder, "query_embed": decoder["query_embed"].at[0, 0, 0].set(np.nan)}
+    params = {**state.params, "transformer_decoder": spoiled}
     return state._replace(params=params)
 
 

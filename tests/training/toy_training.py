@@ -19,7 +19,10 @@ NUM_CLASSES, QUERIES, SLOTS, SIZE = 3, 6, 4, 32
 
 
 class ToyModel(nn.Module):
-    """Two layers of predictions from one convolution; class logits from the mean colour."""
+    """Two layers of predictions from one convolution; class logits from the mean colour.
+
+    Its parameters have paths that the optimizer's table of groups knows.
+    """
 
     num_classes: int = NUM_CLASSES
 
@@ -27,11 +30,19 @@ class ToyModel(nn.Module):
     def __call__(self, images: Any, image_valid: Any = None, *, train: bool = False) -> Predictions:
         del image_valid, train
         x = jnp.asarray(images, jnp.float32) / 255 - 0.5
-        features = nn.Conv(8, (4, 4), strides=(4, 4), name="features")(x)
-        queries = self.param("queries", nn.initializers.normal(1.0), (2, QUERIES, 8))
+        features = nn.Conv(8, (4, 4), strides=(4, 4), name="predictor")(x)
+        return ToyDecoder(self.num_classes, name="transformer_decoder")(features)
+
+
+class ToyDecoder(nn.Module):
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, features: Any) -> Predictions:
+        queries = self.param("query_embed", nn.initializers.normal(1.0), (2, QUERIES, 8))
         masks = jnp.einsum("lqc,bhwc->lbqhw", queries, features)
         tokens = queries[:, None] * features.mean((1, 2))[None, :, None]
-        return Predictions(nn.Dense(self.num_classes + 1, name="classes")(tokens), masks)
+        return Predictions(nn.Dense(self.num_classes + 1, name="class_embed")(tokens), masks)
 
 
 def draw_batch(images: int = 4, *, seed: int = 0) -> Batch:

@@ -1,0 +1,1 @@
+"""Parts from outside of the package, as somebody would add them."""

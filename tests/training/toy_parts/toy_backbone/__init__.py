@@ -1,0 +1,1 @@
+"""A backbone of two convolutions."""
