@@ -9,9 +9,9 @@ from maskformer_jax.config import Config, SwinConfig
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.transforms import PAD_COLOR
 from maskformer_jax.losses import FOCAL_ALPHA, FOCAL_GAMMA
-from maskformer_jax.parts.backbones.base import backbone_weights
 from maskformer_jax.parts.backbones.resnet.model import BLOCKS
 from maskformer_jax.parts.backbones.table import BACKBONES
+from maskformer_jax.parts.backbones.weights import backbone_weights
 
 
 def built_in_settings(config: Config) -> dict[str, Any]:

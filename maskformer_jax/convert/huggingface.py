@@ -16,9 +16,9 @@ from maskformer_jax.config import ModelConfig
 from maskformer_jax.convert.official import COUNTERS, EMPTY_WEIGHT, class_weights, select_below
 from maskformer_jax.convert.readers import Tensors, read_tensors
 from maskformer_jax.errors import UserError
-from maskformer_jax.parts.backbones.base import backbone_weights
-from maskformer_jax.parts.pixel_decoders.base import pixel_decoder_weights
-from maskformer_jax.parts.transformer_decoders.base import transformer_decoder_weights
+from maskformer_jax.parts.backbones.weights import backbone_weights
+from maskformer_jax.parts.pixel_decoders.weights import pixel_decoder_weights
+from maskformer_jax.parts.transformer_decoders.weights import transformer_decoder_weights
 from maskformer_jax.tensor_rules.rules import Rule, add_prefix
 from maskformer_jax.tensor_rules.transfer import export_tensors, import_tensors
 

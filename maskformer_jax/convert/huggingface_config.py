@@ -11,12 +11,12 @@ from typing import Any
 
 from maskformer_jax.config import BackboneConfig, Config, ModelConfig
 from maskformer_jax.errors import UserError
-from maskformer_jax.parts.backbones.base import backbone_weights
 from maskformer_jax.parts.backbones.table import BACKBONES
-from maskformer_jax.parts.pixel_decoders.base import pixel_decoder_weights
+from maskformer_jax.parts.backbones.weights import backbone_weights
 from maskformer_jax.parts.pixel_decoders.table import PIXEL_DECODERS
-from maskformer_jax.parts.transformer_decoders.base import transformer_decoder_weights
+from maskformer_jax.parts.pixel_decoders.weights import pixel_decoder_weights
 from maskformer_jax.parts.transformer_decoders.table import TRANSFORMER_DECODERS
+from maskformer_jax.parts.transformer_decoders.weights import transformer_decoder_weights
 
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"

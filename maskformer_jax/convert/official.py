@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from maskformer_jax.config import ModelConfig
-from maskformer_jax.parts.backbones.base import backbone_weights
-from maskformer_jax.parts.pixel_decoders.base import pixel_decoder_weights
-from maskformer_jax.parts.transformer_decoders.base import transformer_decoder_weights
+from maskformer_jax.parts.backbones.weights import backbone_weights
+from maskformer_jax.parts.pixel_decoders.weights import pixel_decoder_weights
+from maskformer_jax.parts.transformer_decoders.weights import transformer_decoder_weights
 from maskformer_jax.tensor_rules.rules import CONV, Rule, add_prefix, affine
 from maskformer_jax.tensor_rules.transfer import export_tensors, import_tensors
 

@@ -9,10 +9,10 @@ from jax import numpy as jnp
 
 from maskformer_jax.config import Config, ModelConfig, OptimConfig
 from maskformer_jax.errors import UserError
-from maskformer_jax.parts.backbones.base import backbone_weights
+from maskformer_jax.parts.backbones.weights import backbone_weights
 from maskformer_jax.parts.part import DecayRows
-from maskformer_jax.parts.pixel_decoders.base import pixel_decoder_weights
-from maskformer_jax.parts.transformer_decoders.base import transformer_decoder_weights
+from maskformer_jax.parts.pixel_decoders.weights import pixel_decoder_weights
+from maskformer_jax.parts.transformer_decoders.weights import transformer_decoder_weights
 from maskformer_jax.training.schedule import make_schedule
 
 HEAD_ROWS: DecayRows = ((r"predictor/(kernel|bias)", "weight"),)  # of the per-pixel baseline

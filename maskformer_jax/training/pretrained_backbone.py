@@ -8,7 +8,7 @@ import numpy as np
 
 from maskformer_jax.config import Config
 from maskformer_jax.convert.readers import read_tensors
-from maskformer_jax.parts.backbones.base import ImageFormat, backbone_weights
+from maskformer_jax.parts.backbones.weights import ImageFormat, backbone_weights
 from maskformer_jax.training.state import TrainState
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from maskformer_jax.config import FPNConfig, ModelConfig, SwinConfig, TransformerFPNConfig
-from maskformer_jax.parts.backbones.table import make_variant
+from maskformer_jax.parts.backbones.variants import make_variant
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import pytest
 from maskformer_jax.config import FPNConfig, ModelConfig, TransformerFPNConfig
 from maskformer_jax.convert.official import from_variables
 from maskformer_jax.models.build import build_model
-from maskformer_jax.parts.backbones.table import make_variant
+from maskformer_jax.parts.backbones.variants import make_variant
 
 SHAPES_FILE = Path(__file__).parent / "checkpoint_shapes.json"
 PER_CONFIG = json.loads(SHAPES_FILE.read_text())["per_config"]

@@ -16,7 +16,8 @@ from maskformer_jax.config.io import from_json, to_json
 from maskformer_jax.config.overrides import apply_overrides
 from maskformer_jax.convert.readers import read_tensors
 from maskformer_jax.errors import UserError
-from maskformer_jax.parts.backbones.table import BACKBONES, make_variant
+from maskformer_jax.parts.backbones.table import BACKBONES
+from maskformer_jax.parts.backbones.variants import make_variant
 from maskformer_jax.parts.transformer_decoders.table import TRANSFORMER_DECODERS
 from maskformer_jax.pretrained import load_pretrained
 from maskformer_jax.training.loop import Training, train

@@ -1,11 +1,8 @@
-"""What the system knows of any transformer decoder."""
+"""The settings that every transformer decoder has."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
 
-from maskformer_jax.parts.part import DecayRows, PartConfig, weights_module
-from maskformer_jax.tensor_rules.rules import Rule
+from maskformer_jax.parts.part import PartConfig
 
 
 @dataclass(slots=True, kw_only=True)
@@ -14,31 +11,3 @@ class TransformerDecoderConfig(PartConfig):
 
     num_queries: int = 100  # N, the pairs of class and mask that are predicted
     deep_supervision: bool = True  # predict after every layer, for the losses; else after the last
-
-
-@runtime_checkable
-class TransformerDecoderWeights(Protocol):
-    """The names in the `weights.py` of a decoder. Our paths start below the part."""
-
-    DECAY_ROWS: DecayRows
-    PUBLISHED_RULES: tuple[Rule, ...]  # names below "sem_seg_head.predictor."
-    HUGGINGFACE_RULES: (
-        tuple[Rule, ...] | None
-    )  # whole names; None: Hugging Face has no such decoder
-    HUGGINGFACE_RENAMES: tuple[tuple[str, str], ...]  # spellings of some versions to these names
-
-    def read_huggingface(self, values: Mapping[str, Any], problems: list[str]) -> Any:
-        """The config for a `decoder_config`; adds to `problems` what our module cannot be."""
-
-    def describe_huggingface(self, config: Any) -> dict[str, Any]:
-        """The `decoder_config` of a config."""
-
-    def huggingface_gaps(self, config: Any, *, in_channels: int) -> dict[str, tuple[Any, Any]]:
-        """Fields that Hugging Face's module lacks: (value, the one value it can be)."""
-
-
-def transformer_decoder_weights(
-    kind: type[TransformerDecoderConfig],
-) -> TransformerDecoderWeights:
-    """The `weights.py` of a transformer decoder."""
-    return cast(TransformerDecoderWeights, weights_module(kind))

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.parts.backbones.base import ImageFormat, Variant
 from maskformer_jax.parts.backbones.resnet.config import ResNetConfig
 from maskformer_jax.parts.backbones.resnet.huggingface import (
     HUGGINGFACE_RULES,
@@ -17,6 +16,7 @@ from maskformer_jax.parts.backbones.resnet.huggingface import (
 )
 from maskformer_jax.parts.backbones.resnet.imagenet import resnet_to_variables
 from maskformer_jax.parts.backbones.resnet.names import PUBLISHED_RULES
+from maskformer_jax.parts.backbones.weights import ImageFormat, Variant
 from maskformer_jax.parts.part import DecayRows
 
 __all__ = [

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.parts.backbones.base import ImageFormat, Variant
 from maskformer_jax.parts.backbones.swin.config import SwinConfig
 from maskformer_jax.parts.backbones.swin.huggingface import (
     HUGGINGFACE_RULES,
@@ -22,6 +21,7 @@ from maskformer_jax.parts.backbones.swin.names import (
     PUBLISHED_SKIPPED,
     window_indices,
 )
+from maskformer_jax.parts.backbones.weights import ImageFormat, Variant
 from maskformer_jax.parts.part import DecayRows
 
 __all__ = [

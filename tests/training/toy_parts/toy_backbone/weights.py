@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.parts.backbones.base import ImageFormat, Variant
+from maskformer_jax.parts.backbones.weights import ImageFormat, Variant
 from maskformer_jax.tensor_rules.rules import CONV, affine
 from maskformer_jax.tensor_rules.transfer import import_tensors
 from toy_parts.toy_backbone.config import ToyBackboneConfig
