@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> None:
     config = read_config(arguments.config, overrides)
     require_data(config)
 
-    from maskformer_jax.checkpoints.own import is_checkpoint
+    from maskformer_jax.checkpoints.workdir import is_checkpoint
 
     if not is_checkpoint(arguments.workdir):  # else the backbone comes from the checkpoint
         require_backbone_file(config)
