@@ -1,7 +1,7 @@
 import json
 
 import numpy as np
-from data.layouts import write_coco_panoptic
+from data.drawn_coco import write_coco_panoptic
 
 from maskformer_jax.config import Config, DataConfig
 from maskformer_jax.data.check import check_dataset

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from data.layouts import write_coco_instances
+from data.drawn_coco import write_coco_instances
 
 from maskformer_jax.data.instance_json import CocoInstanceSource
 from maskformer_jax.data.registry import load_dataset_info

@@ -5,8 +5,9 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from data.drawn_scenes import draw_scene, save
 from data.example_equality import assert_equal
-from data.layouts import LAYOUTS, draw_scene, save
+from data.layouts import LAYOUTS
 
 from maskformer_jax.__main__ import main
 from maskformer_jax.config import AugmentConfig, Config, DataConfig, TrainConfig

@@ -4,7 +4,8 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from data.layouts import write_coco_instances, write_coco_panoptic, write_penn_fudan
+from data.drawn_coco import write_coco_instances, write_coco_panoptic
+from data.layouts import write_penn_fudan
 
 from maskformer_jax.config import AugmentConfig, Config, DataConfig, TrainConfig
 from maskformer_jax.data.eval_examples import eval_examples

@@ -3,7 +3,8 @@ import pickle
 
 import numpy as np
 import pytest
-from data.layouts import draw_scene, save, write_coco_panoptic
+from data.drawn_coco import write_coco_panoptic
+from data.drawn_scenes import draw_scene, save
 
 from maskformer_jax.config import DataConfig
 from maskformer_jax.data.panoptic import decode_ids, encode_ids, to_instances, to_label_map

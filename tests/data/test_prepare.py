@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import scipy.io
-from data.layouts import LAYOUTS, save
+from data.drawn_scenes import save
+from data.layouts import LAYOUTS
 
 from maskformer_jax.__main__ import main
 from maskformer_jax.data.prepare.ade20k import decode_full_classes, full_size, prepare_ade20k_full

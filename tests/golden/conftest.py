@@ -9,7 +9,7 @@ what the tests of R50 cover, and a key such as "B/pred_masks[::4]" says which pa
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from golden_cases import CASES, Case
+from training_case import make_differentiate
 
-from maskformer_jax.config import ModelConfig
+from maskformer_jax.config import Config, ModelConfig
 from maskformer_jax.convert import official, readers
 from maskformer_jax.models.build import build_model
 
@@ -104,3 +105,19 @@ def variables(
     arrays = official.to_variables(readers.read_tensors(path), template, model_config)
     path.unlink()  # 160 MB and more
     return jax.tree.map(jnp.asarray, arrays)
+
+
+@pytest.fixture(scope="session")
+def config(case: Case, model_config: Any) -> Config:
+    """The published recipe as far as it matters here, Swin's without warm-up."""
+    config = Config(model=model_config)
+    if "swin" in case.name:
+        config.optim.learning_rate = 6e-5
+        config.optim.backbone_multiplier = 1.0
+        config.optim.weight_decay = 0.01
+    return config
+
+
+@pytest.fixture(scope="session")
+def differentiate(model: Any, config: Config, golden_meta: dict) -> Callable:
+    return make_differentiate(model, config, golden_meta["num_classes"])

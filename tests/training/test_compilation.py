@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import pytest
-from data.layouts import write_coco_panoptic
+from data.drawn_coco import write_coco_panoptic
 from jax import monitoring
 
 from maskformer_jax.config import AugmentConfig, Config, DataConfig, EvalConfig
