@@ -185,7 +185,7 @@ def test_missing_extra_and_mis_shaped_tensors_in_one_message(folder):
         ),
         ({"decoder_config": {"activation_function": "gelu"}}, "activation_function is 'gelu'"),
         ({"fpn_feature_size": "many"}, r"config\.json: not a config of MaskFormer"),
-        ({"id2label": {"0": "a", "2": "b"}}, "should name the labels 0..K-1"),
+        ({"id2label": {"0": "a", "2": "b"}}, "must name the labels 0..K-1"),
     ],
 )
 def test_another_model_is_refused(folder, changes, message):
@@ -241,5 +241,5 @@ def test_labels_of_another_number_than_the_configs_classes_are_refused(folder):
     categories.write_text(json.dumps({"id2label": labels}))
     edit(folder / "config.json", id2label=dict(list(labels.items())[:2]))
     config.data.dataset = str(categories)
-    with pytest.raises(UserError, match=r"labels for 2 classes, but the data set .* has 3"):
+    with pytest.raises(UserError, match=r"names 2 classes, but the data set .* has 3"):
         load_pretrained(folder, config=config)

@@ -38,8 +38,8 @@ def test_the_baseline_is_linear_in_the_mask_features(make_variables):
     assert predictions.class_logits is None
     assert predictions.mask_logits.shape == (1, 2, 5, 10, 13)
     features = state["intermediates"]["pixel_decoder"]["__call__"][0].mask_features
-    predictor = variables["params"]["predictor"]
-    expected = features @ predictor["kernel"][0, 0] + predictor["bias"]
+    predictor = jax.device_get(variables["params"]["predictor"])
+    expected = np.asarray(features) @ predictor["kernel"][0, 0] + predictor["bias"]
     np.testing.assert_allclose(
         predictions.mask_logits[0].transpose(0, 2, 3, 1), expected, rtol=1e-5, atol=1e-5
     )

@@ -180,8 +180,8 @@ def test_without_layers_the_heads_read_the_queries(make):
     params = variables["params"]
     assert params.keys() == {"query_embed", "class_embed", "mask_embed"}
     predictions = run(decoder, variables)
-    queries = np.asarray(params["query_embed"])
-    expected = queries @ params["class_embed"]["kernel"] + params["class_embed"]["bias"]
+    queries, head = np.asarray(params["query_embed"]), jax.device_get(params["class_embed"])
+    expected = queries @ head["kernel"] + head["bias"]
     assert predictions.class_logits.shape == (1, 2, 5, 4)
     np.testing.assert_allclose(predictions.class_logits[0, 1], expected, atol=1e-5)
     np.testing.assert_array_equal(

@@ -11,7 +11,8 @@ from data.layouts import LAYOUTS
 
 from maskformer_jax.__main__ import main
 from maskformer_jax.config import AugmentConfig, Config, DataConfig, EvalConfig
-from maskformer_jax.config.data import VARYING_MAPPERS, check_config
+from maskformer_jax.config.check import check_config
+from maskformer_jax.config.data import VARYING_MAPPERS
 from maskformer_jax.training.loop import train
 from maskformer_jax.training.metrics_log import read_metrics
 
