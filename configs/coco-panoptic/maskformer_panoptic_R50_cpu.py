@@ -7,7 +7,7 @@ Smaller than maskformer_panoptic_R50_bs64_554k.py: shorter sides of 192 to 256, 
 no transformer encoder, a pixel decoder of half the width, three decoder layers, and a frozen stem
 and res2.
 
-Data: datasets/coco_panoptic, in the layout of COCO panoptic (docs/datasets.md).
+Data: datasets/coco, in the layout of COCO panoptic (docs/datasets.md).
 ImageNet weights: weights/resnet50_imagenet_caffe.npz (docs/checkpoints.md).
 Elsewhere: set --config.data.root and --config.train.init_backbone.
 
@@ -40,7 +40,7 @@ def get_config() -> Config:
         ),
         data=DataConfig(
             dataset="coco-panoptic",
-            root="datasets/coco_panoptic",
+            root="datasets/coco",
             format="coco_panoptic",
             mapper="coco_panoptic",
             train_split="train2017",
