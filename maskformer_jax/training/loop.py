@@ -85,6 +85,13 @@ class Training:
             shardings=shardings,
         )
 
+    def initial_state(self) -> TrainState:
+        """Return the state at step 0: drawn from the seed, the backbone from `init_backbone`."""
+        state = self.fresh()
+        if self.config.train.init_backbone:
+            state = load_backbone(self.config, state)
+        return state
+
 
 def train(
     config: Config, workdir: Path, *, before: Callable[[Training], None] | None = None
@@ -130,10 +137,7 @@ def _restore_or_initialize(
         if is_primary():
             print(f"{workdir}: resuming from step {int(state.step)}", flush=True)
         return state
-    state = training.fresh()
-    if training.config.train.init_backbone:
-        state = load_backbone(training.config, state)
-    return state
+    return training.initial_state()
 
 
 def _run_steps(
