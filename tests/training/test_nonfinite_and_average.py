@@ -77,6 +77,21 @@ def test_a_skipped_update_changes_nothing(toy: Toy) -> None:
         require_finite(3, metrics, image_ids=image_ids)
 
 
+def test_after_a_skipped_update_the_next_learning_rate_is_logged() -> None:
+    config = Config(optim=OptimConfig(skip_nonfinite=1, learning_rate=1e-2, poly_power=1.0))
+    config.train.num_steps = 10
+    toy = Toy(config)
+    state, first = toy.step(toy.fresh(), toy.batch)
+    good = to_host(state)
+    state, skipped = toy.step(spoil(state), toy.batch)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, toy.template.params)
+    state = state._replace(params=jax.device_put(good.params, shardings))
+    state, after = toy.step(state, toy.batch)
+    rates = [metrics["learning_rate"] for metrics in (first, skipped, after)]
+    np.testing.assert_allclose(rates, [1e-2, 0.9e-2, 0.9e-2], rtol=1e-6)
+    assert (skipped["update_skipped"], after["update_skipped"]) == (1, 0)
+
+
 def test_the_average_is_saved_as_the_model(toy: Toy, tmp_path: Path) -> None:
     state, _ = toy.step(toy.fresh(), toy.batch)
     without = toy.template._replace(ema_params=None)
