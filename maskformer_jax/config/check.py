@@ -1,4 +1,4 @@
-"""Check a config: the type of each field, then the values, of which each section knows its own."""
+"""Check a config: first the type of each field, then the values, section by section."""
 
 from collections.abc import Iterator
 

@@ -27,7 +27,7 @@ def field_comments(section_type: type) -> dict[str, str]:
 
 
 def first_docstring_line(section_type: type) -> str:
-    """What a section is about, in a sentence."""
+    """The first line of a section's docstring, which summarises it."""
     return (inspect.getdoc(section_type) or "").partition("\n")[0]
 
 

@@ -1,4 +1,4 @@
-"""Settings of the data: which data set, how it is read and augmented."""
+"""Settings of the data: the data set, its location, reading and augmentation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,13 +23,14 @@ class AugmentConfig:
     short_edges: tuple[int, ...] = (512,)  # one is drawn for each image
     max_size: int = 2048  # bound on the longer side
     crop_kind: Literal["absolute", "absolute_range"] = "absolute"
-    crop_size: Size = (512, 512)  # smaller images are padded to it; range: least and largest side
+    # (height, width); smaller images are padded. For "absolute_range": (shortest, longest) side.
+    crop_size: Size = (512, 512)
     crop_probability: float = 1.0
-    pre_crop_short_edges: tuple[int, ...] = ()  # one is drawn for each image that is cropped
+    pre_crop_short_edges: tuple[int, ...] = ()  # one is drawn for each image to be cropped
     color: bool = True  # SSD-style brightness, contrast, saturation, hue
     flip: bool = True
     # Sizes (height, width) to which batches of these two mappers are padded, the smallest that
-    # fits; none: one for each orientation, as large as images get.
+    # fits; empty: one for each orientation, as large as images can get.
     buckets: tuple[Size, ...] = ()
 
     def problems(self, path: str, *, varying: bool) -> Iterator[str]:
@@ -83,9 +84,9 @@ class AugmentConfig:
 
 @dataclass(slots=True, kw_only=True)
 class DataConfig:
-    """Which data set, where it lies, how it is read."""
+    """The data set, its location and how it is read."""
 
-    dataset: str = ""  # a name from maskformer_jax/data/metadata, or a JSON file
+    dataset: str = ""  # a name in maskformer_jax/data/metadata, or a JSON file
     root: str = ""  # its folder
     # How it is laid out on disk (docs/datasets.md).
     format: Literal[
@@ -101,7 +102,7 @@ class DataConfig:
     # How annotations become segments: "semantic" and "panoptic" from crops of one size,
     # "coco_panoptic" and "instance" from whole images or crops of varying size.
     mapper: Literal["semantic", "panoptic", "coco_panoptic", "instance"] = "semantic"
-    train_split: str = "train"  # also a part of it: "train[:8]", "train[:80%]"
+    train_split: str = "train"  # or a slice of it: "train[:8]", "train[:80%]"
     eval_split: str = "val"
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     num_segments: int = 150  # N, slots for segments of an image

@@ -34,15 +34,15 @@ class EvalConfig:
     short_edge: int = 512
     max_size: int = 2048
     batch_size: int = 1
-    # Inputs are padded to a multiple of it, so that few sizes are compiled; 0: exact sizes.
+    # Inputs are padded to multiples of this, so that few sizes are compiled; 0: exact sizes.
     size_multiple: int = 0
     # "class_sum": each class collects over all queries (paper section 3.4); "general": each pixel
     # to one query, as in the paper's table VII.
     semantic_rule: Literal["class_sum", "general"] = "class_sum"
     general_threshold: float = 0.3  # general: queries with a lower class score are dropped
-    resize_before_inference: bool = False  # class_sum: to output size before sigmoid and sum
+    resize_before_inference: bool = False  # class_sum: resize logits to the output size first
     object_mask_threshold: float = 0.8  # panoptic: queries with a lower class score are dropped
-    overlap_threshold: float = 0.8  # panoptic: least part of its mask that a segment must win
+    overlap_threshold: float = 0.8  # panoptic: share of its mask that a segment must keep
     max_instances: int = 100  # of an image, for the task "instance" and AP
     tta: TTAConfig = field(default_factory=TTAConfig)
 

@@ -56,7 +56,7 @@ def first_field(section_type: type) -> str:
 
 
 def check_value(value: Any, hint: Any, *, path: str) -> Any:
-    """The value if it has the field's type; a whole number is welcome where a float is meant.
+    """Return the value if it has the field's type; integers are accepted for floats.
 
     Raises:
         UserError: names the field, the value and what would be right.
@@ -73,7 +73,7 @@ def check_json_value(value: Any, hint: Any, *, path: str) -> Any:
 
 
 def parse_value(text: str, hint: Any, *, path: str) -> Any:
-    """Reads a field's value as people type it: `6e-5`, `true`, `512,512`, `(512, 512)`, `tfds`.
+    """Parse a field's value as typed by users: `6e-5`, `true`, `512,512`, `(512, 512)`, `tfds`.
 
     Raises:
         UserError: none of the readings has the field's type.

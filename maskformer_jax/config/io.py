@@ -75,7 +75,7 @@ def find_config_file(path_or_name: str | Path) -> Path:
 
 
 def configs_folder() -> Path:
-    """Where the recipes lie: in an installed package inside it, in the repository beside it."""
+    """The folder of the recipes: inside an installed package, beside it in the repository."""
     inside = _PACKAGE / "configs"
     return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 
@@ -141,7 +141,7 @@ def _run_recipe(file: Path) -> Config:
 
 
 def _explain(error: Exception, file: Path) -> str:
-    """What went wrong in a recipe, with file and line, and the near name for a typo."""
+    """Describe an error in a recipe, with file, line, and for a typo the nearest name."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)

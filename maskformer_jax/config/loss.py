@@ -16,18 +16,18 @@ class LossConfig:
     dice_weight: float = 1.0
     no_object_weight: float = 0.1  # of the no-object class in the cross-entropy
     class_cost: float = 1.0
-    # The paper's ablations: "boxes" compares boxes of masks, "fixed" gives class c to query c.
+    # The paper's ablations: "boxes" compares bounding boxes, "fixed" assigns class c to query c.
     matching: Literal["masks", "boxes", "fixed"] = "masks"
-    matcher: Literal["scipy", "jax"] = "scipy"  # exact on the host, or exact in the program
+    matcher: Literal["scipy", "jax"] = "scipy"  # both exact: on the host, or in the program
     # Not as published, all off by default:
-    ignore_void: bool = False  # costs and losses of masks leave unlabelled pixels out
-    ignore_padding: bool = False  # they leave the padding of images out
+    ignore_void: bool = False  # mask costs and losses ignore unlabelled pixels
+    ignore_padding: bool = False  # mask costs and losses ignore padding
     num_points: int = (
         0  # points compared of each mask in the losses (12544 is usual); 0: all pixels
     )
     num_cost_points: int = 0  # points of each image compared in matching; 0: all of a quarter size
     by_layer: bool = False  # one decoder layer after the other, which takes less memory
-    class_groups: int = 1  # parts of a batch that normalise class losses apart; published: devices
+    class_groups: int = 1  # groups of a batch with their own class normalizer; published: devices
 
     def problems(self, path: str) -> Iterator[str]:
         """Describe each wrong value; `path` is that of the section."""

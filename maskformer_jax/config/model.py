@@ -1,4 +1,4 @@
-"""Settings of the model: its three parts and what is done to images before them."""
+"""Settings of the model: its three parts and the preprocessing of images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from maskformer_jax.validation import require_positive, require_range
 
 @dataclass(slots=True, kw_only=True)
 class ModelConfig:
-    """The three parts of MaskFormer and what the model does to its input.
+    """The three parts of MaskFormer and its preprocessing of images.
 
     The other heads are the paper's baselines: "per_pixel" classifies pixels with a 1x1 convolution
     in place of the transformer decoder, "per_pixel_plus" keeps the decoder, with one query for
@@ -28,10 +28,10 @@ class ModelConfig:
     transformer_decoder: TransformerDecoderConfig = field(default_factory=MaskFormerDecoderConfig)
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)  # RGB, 0..255
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    size_divisibility: int = 32  # images are padded to a multiple of it; 0: not at all
+    size_divisibility: int = 32  # images are padded to a multiple of this; 0: no padding
     # float64 is for checking numbers: JAX_ENABLE_X64=1, and parameters and images of that type.
     compute_dtype: Literal["float32", "bfloat16", "float64"] = "float32"
-    remat: bool = False  # stages and layers compute their inner values again on the way back
+    remat: bool = False  # recompute the activations of stages and layers in the backward pass
 
     def problems(self, path: str) -> Iterator[str]:
         """Describe each value with which no model can be built; `path` is that of the section."""

@@ -26,9 +26,9 @@ class OptimConfig:
     decay: float = 0.1
     warmup_steps: int = 0
     warmup_factor: float = 1.0
-    ema_decay: float = 0.0  # above 0: a moving average of the parameters is evaluated and saved
-    accumulate_steps: int = 1  # parts of a batch that are gone through one after the other
-    skip_nonfinite: int = 0  # updates in a row left out for a non-finite gradient; 0: stop at once
+    ema_decay: float = 0.0  # above 0: evaluate and save a moving average of the parameters
+    accumulate_steps: int = 1  # parts of a batch that are processed one after the other
+    skip_nonfinite: int = 0  # non-finite updates skipped in a row; 0: stop at the first
 
     def problems(self, path: str) -> Iterator[str]:
         """Describe each wrong value; `path` is that of the section."""

@@ -56,7 +56,7 @@ def _function_lines(file: Path, function: str, *, depth: int) -> dict[str, Place
 
 
 class _Reader:
-    """Goes through the statements of one function in order."""
+    """Visit the statements of one function in order."""
 
     def __init__(self, file: Path, tree: ast.Module, depth: int) -> None:
         self._file = file
@@ -84,7 +84,7 @@ class _Reader:
         return self._lines
 
     def _start(self, call: ast.Call) -> bool:
-        """Takes over the lines of a call that makes a whole config; False for other calls."""
+        """Take over the lines of a call that makes a whole config; return False for other calls."""
         name = call.func.id if isinstance(call.func, ast.Name) else None
         if name == "Config":
             for path, place in self._keyword_lines(call, ""):

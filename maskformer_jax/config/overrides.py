@@ -68,7 +68,7 @@ def _set_field(config: Config, path: str, text: str) -> None:
 
 
 def _switch(section: Any, kinds: Mapping[str, type], text: str, *, path: str) -> Any:
-    """A section of another kind, which keeps the fields that both kinds have."""
+    """Return a section of another kind, with the values of the fields that both have."""
     kind = choose_kind(kinds, text, path=path.rpartition(".")[0])
     if kind is type(section):
         return section

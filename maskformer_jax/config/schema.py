@@ -20,7 +20,7 @@ from maskformer_jax.validation import require
 
 @dataclass(slots=True, kw_only=True)
 class Config:
-    """A whole recipe: one file under configs/ makes one of these."""
+    """A whole recipe; each file under configs/ makes one."""
 
     name: str = ""  # "<dataset>/<model>", filled in from the file's place
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -41,7 +41,7 @@ class Config:
         yield from self._task_problems()
 
     def _batch_problems(self) -> Iterator[str]:
-        """What must divide the batch."""
+        """The batch size must be divisible by devices and groups."""
         divisors = {
             "config.mesh.data x config.mesh.fsdp": max(self.mesh.data, 1) * self.mesh.fsdp,
             "config.loss.class_groups": self.loss.class_groups,
@@ -66,7 +66,7 @@ class Config:
             )
 
     def _task_problems(self) -> Iterator[str]:
-        """What head, data and task ask of each other."""
+        """Head, data and task must fit each other."""
         head, task = self.model.head, self.eval.task
         per_pixel = head != "mask_classification"
         yield from require(

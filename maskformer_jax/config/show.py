@@ -1,4 +1,4 @@
-"""A config as text for people: every field with its comment and where its value comes from."""
+"""A config as text: every field with its comment and the origin of its value."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ _TYPE_COLUMN = 60
 
 
 class Section(NamedTuple):
-    """A section of a config and what its fields would be if nobody set them."""
+    """A section of a config and the defaults of its fields."""
 
     path: str  # such as "model.backbone"; empty for the whole config
     values: Any

@@ -11,7 +11,7 @@ from maskformer_jax.validation import require, require_positive, require_range
 class MeshConfig:
     """Device mesh. The batch is split over data x fsdp, parameters over fsdp."""
 
-    data: int = -1  # -1: all devices that are left
+    data: int = -1  # -1: all remaining devices
     fsdp: int = 1
 
     def problems(self, path: str) -> Iterator[str]:
@@ -35,11 +35,13 @@ class DistributedConfig:
     """
 
     launch: Literal["auto", "off", "cluster", "address"] = "auto"
-    coordinator: str = ""  # HOST:PORT of process 0, a port that is free there
+    coordinator: str = ""  # HOST:PORT of process 0; the port must be free
     num_processes: int = 0  # 0: from the environment
     process_id: int = -1  # -1: from the environment
     start_timeout_s: int = 300  # seconds to wait for all processes at the start and at the end
-    heartbeat_timeout_s: int = 60  # a process silent for longer is lost, and the others end
+    heartbeat_timeout_s: int = (
+        60  # after this silence a process counts as lost, and the others exit
+    )
 
     def problems(self, path: str) -> Iterator[str]:
         """Describe each wrong value; `path` is that of the section."""
@@ -65,7 +67,7 @@ class TrainConfig:
     log_every: int = 50
     checkpoint_every: int = 5_000
     eval_every: int = 5_000
-    keep_checkpoints: int = 2  # the newest; the best is kept besides
+    keep_checkpoints: int = 2  # the newest ones; the best is kept in addition
     profile_steps: tuple[int, ...] = ()  # (first, last) to trace with jax.profiler; empty: none
 
     def problems(self, path: str) -> Iterator[str]:

@@ -64,7 +64,7 @@ class PerPixelBaseline(nn.Module, kw_only=True):
 
 
 class PerPixelBaselinePlus(MaskFormer):
-    """MaskFormer whose K queries stand for the classes: the masks are the classes' score maps.
+    """MaskFormer with one query per class, whose masks are the score maps of the classes.
 
     Its transformer decoder has no class head, so `class_logits` is None.
     """

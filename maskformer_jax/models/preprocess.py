@@ -1,4 +1,4 @@
-"""What the models do to images before the backbone sees them."""
+"""Preprocessing of images inside the model: normalisation and padding."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""The distributions from which the published model starts (detectron2, fvcore and PyTorch rules).
+"""Initial distributions of the published model (detectron2, fvcore and PyTorch rules).
 
 U(a) is the uniform distribution on [-a, a]; fans include the kernel area.
 """
@@ -54,7 +54,7 @@ def linear_bias(fan_in: int) -> Initializer:
 
 
 def fix_draw(initializer: Initializer, *, fixed_key: jax.Array) -> Initializer:
-    """Make an initializer that ignores the key it is given: all who use it get the same values."""
+    """Make an initializer that ignores its key, so that every use gives the same values."""
 
     def draw(
         key: jax.Array, shape: Sequence[int], dtype: Any = None, out_sharding: Any = None

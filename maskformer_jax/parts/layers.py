@@ -56,7 +56,7 @@ def _convolve_points(
     preferred_element_type: DTypeLike | None = None,
     **_: Any,
 ) -> Float[Array, "b _ _ d"]:
-    """A 1x1 convolution as a matrix product: the same sums.
+    """A 1x1 convolution as a matrix product, which sums the same products.
 
     XLA's CPU backend computes the gradient of the convolution's kernel much more slowly than that
     of the product (docs/benchmarks.md).
@@ -71,7 +71,7 @@ def _convolve_points(
 
 
 def rematerialize(function: Callable[..., Any], *, on: bool) -> Callable[..., Any]:
-    """Keep a part's inputs alone for the way back, where its inner values are computed again.
+    """Keep only a part's inputs for the backward pass and recompute its activations there.
 
     The program must be compiled with `remat_compiler_options`.
 
@@ -83,7 +83,7 @@ def rematerialize(function: Callable[..., Any], *, on: bool) -> Callable[..., An
 
 
 def remat_compiler_options(platform: str) -> dict[str, str] | None:
-    """What keeps XLA from merging the second computation of a part with the first.
+    """Compiler options that keep XLA from merging the recomputation with the first computation.
 
     `jax.checkpoint` puts barriers between the two. The CPU compiler takes these out before it
     looks for equal computations, so that nothing would be saved; others leave them in.

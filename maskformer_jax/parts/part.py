@@ -1,4 +1,4 @@
-"""What all parts of the model have in common: a folder with three modules.
+"""The interface of a part of the model: a folder with three modules.
 
 - `config.py`: its settings, a subclass of `PartConfig` that validates itself; no JAX.
 - `model.py`: its Flax module, and `build(config, ...)`, which makes it from the settings.

@@ -23,7 +23,7 @@ BiasInits = tuple[Initializer, Initializer]
 def attention(
     *, num_heads: int, dropout: float, train: bool, dtype: DTypeLike, name: str
 ) -> nn.MultiHeadDotProductAttention:
-    """Make multi-head attention as PyTorch has it: dropout on each probability by itself."""
+    """Make PyTorch's multi-head attention: dropout on each probability independently."""
     return nn.MultiHeadDotProductAttention(
         num_heads=num_heads,
         dropout_rate=dropout,
@@ -85,7 +85,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """What encoder and decoder layers share: their settings, and how a layer is made of branches.
+    """Base of encoder and decoder layers: their settings and their residual branches.
 
     Positions are added to what attention compares (queries and keys), never to the values.
 

@@ -16,7 +16,7 @@ Layer = TypeVar("Layer", bound=TransformerLayer)
 
 
 class TransformerStack(nn.Module):
-    """What the encoder and the decoder share: the settings of their layers and what comes first.
+    """Base of encoder and decoder: the settings of their layers and the input projection.
 
     Attributes:
         num_layers: transformer layers.

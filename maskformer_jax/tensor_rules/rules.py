@@ -15,7 +15,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How one variable lies in a foreign tensor.
+    """The layout of one variable in a foreign tensor.
 
     `part` of `num_parts` says which equal share of the first axis belongs to the variable.
     """
@@ -26,7 +26,7 @@ class Layout:
     num_parts: int = 1
 
     def share(self, tensor: np.ndarray) -> np.ndarray:
-        """Cut out the share of the variable."""
+        """Cut out the part that belongs to the variable."""
         size = tensor.shape[0] // self.num_parts
         return tensor[self.part * size : (self.part + 1) * size]
 

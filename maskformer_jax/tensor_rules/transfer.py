@@ -1,4 +1,4 @@
-"""Filling our variables from foreign tensors by a table of rules, and the way back.
+"""Filling our variables from foreign tensors by a table of rules, and the inverse.
 
 Every variable matches exactly one rule; every foreign tensor is used or listed as skipped; whatever
 does not fit is reported at once. Where names differ between files of one kind, renames bring them

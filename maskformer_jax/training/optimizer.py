@@ -33,10 +33,10 @@ class GroupRow(NamedTuple):
 
 
 def group_table(model: ModelConfig, config: OptimConfig) -> list[GroupRow]:
-    """The table of groups of a model, one row for each row that its parts know.
+    """The table of groups of a model: the rows of its parts, with their rates filled in.
 
     The learning rate depends on whether the parameter belongs to the backbone, the weight decay
-    on what it is: norms and embeddings have their own, all else (biases included) decays like a
+    on its kind: norms and embeddings have their own, all else (biases included) decays like a
     weight.
     """
     decays = {
@@ -67,7 +67,7 @@ def group_table(model: ModelConfig, config: OptimConfig) -> list[GroupRow]:
 def parameter_groups(params: Any, model: ModelConfig, config: OptimConfig) -> Any:
     """The group of every parameter, in a tree like `params`.
 
-    What the backbone freezes (`freeze_at`) does not move at all.
+    Frozen parameters of the backbone (`freeze_at`) have rate and decay 0.
 
     Raises:
         UserError: a parameter matches no row of the table, or several; names all such parameters.

@@ -13,7 +13,7 @@ from maskformer_jax.training.state import TrainState
 
 
 def load_backbone(config: Config, state: TrainState) -> TrainState:
-    """The state with the backbone of `train.init_backbone`; all else stays as it was.
+    """Return the state with the backbone of `train.init_backbone`, otherwise unchanged.
 
     Raises:
         UserError: the file is missing or damaged, or is another network's.

@@ -1,4 +1,4 @@
-"""What files of ImageNet backbones have in common."""
+"""Reading ImageNet files: the steps that all backbones share."""
 
 # Whole models bring their backbone below a name; what stands beside it is skipped.
 WRAPPERS = ((r"^(module\.)?(backbone\.)?", ""),)

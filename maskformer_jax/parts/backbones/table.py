@@ -1,4 +1,4 @@
-"""The backbones there are, by the `type` in their config. A new one is a folder and a line here."""
+"""All backbones by their `type`. A new one needs a folder and a line here."""
 
 from maskformer_jax.parts.backbones.base import BackboneConfig
 from maskformer_jax.parts.backbones.resnet.config import ResNetConfig

@@ -16,11 +16,11 @@ class Variant(NamedTuple):
     """A backbone under the name by which papers know it."""
 
     config: BackboneConfig
-    weights_file: str  # ImageNet weights, in detectron2's form, with which the recipes start
+    weights_file: str  # ImageNet weights in detectron2's format, from which the recipes start
 
 
 class ImageFormat(NamedTuple):
-    """What the network expects of its images, and what our model makes of them."""
+    """The image format that a weights file was trained on, and our normalisation."""
 
     weights: InputFormat  # the file's: RGB over the deviation, or BGR as Caffe has it
     pixel_mean: tuple[float, float, float]  # ours, RGB, 0..255
@@ -54,19 +54,19 @@ class BackboneWeights(Protocol):
         """The variables from an ImageNet file; raises UserError where it does not fit."""
 
     def published_constants(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What published files hold beside the given tensors, by name."""
+        """Tensors, by name, that published files hold in addition to the given ones."""
 
     def huggingface_constants(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What Hugging Face's files hold beside the given tensors, by name."""
+        """Tensors, by name, that Hugging Face files hold in addition to the given ones."""
 
     def read_huggingface(self, values: Mapping[str, Any], problems: list[str]) -> Any:
-        """The config for a `backbone_config`; adds to `problems` what our module cannot be."""
+        """The config for a `backbone_config`; appends unsupported values to `problems`."""
 
     def describe_huggingface(self, config: Any) -> dict[str, Any]:
         """The `backbone_config` of a config."""
 
     def huggingface_gaps(self, config: Any) -> dict[str, tuple[Any, Any]]:
-        """Fields that Hugging Face's module lacks: (value, the one value it can be)."""
+        """Fields that Hugging Face's module lacks: (our value, the only value it supports)."""
 
 
 def backbone_weights(kind: type[BackboneConfig]) -> BackboneWeights:

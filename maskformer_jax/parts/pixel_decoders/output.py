@@ -1,4 +1,4 @@
-"""What every pixel decoder hands on."""
+"""The output of a pixel decoder."""
 
 from typing import Any, NamedTuple
 

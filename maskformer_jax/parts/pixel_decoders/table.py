@@ -1,4 +1,4 @@
-"""The pixel decoders there are, by their `type`. A new one is a folder and a line here."""
+"""All pixel decoders by their `type`. A new one needs a folder and a line here."""
 
 from maskformer_jax.parts.pixel_decoders.base import PixelDecoderConfig
 from maskformer_jax.parts.pixel_decoders.fpn.config import FPNConfig

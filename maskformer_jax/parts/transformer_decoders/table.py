@@ -1,4 +1,4 @@
-"""The transformer decoders there are, by their `type`. A new one is a folder and a line here."""
+"""All transformer decoders by their `type`. A new one needs a folder and a line here."""
 
 from maskformer_jax.parts.transformer_decoders.base import TransformerDecoderConfig
 from maskformer_jax.parts.transformer_decoders.maskformer.config import MaskFormerDecoderConfig

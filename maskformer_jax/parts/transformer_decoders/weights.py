@@ -20,13 +20,13 @@ class TransformerDecoderWeights(Protocol):
     HUGGINGFACE_RENAMES: tuple[tuple[str, str], ...]  # spellings of some versions to these names
 
     def read_huggingface(self, values: Mapping[str, Any], problems: list[str]) -> Any:
-        """The config for a `decoder_config`; adds to `problems` what our module cannot be."""
+        """The config for a `decoder_config`; appends unsupported values to `problems`."""
 
     def describe_huggingface(self, config: Any) -> dict[str, Any]:
         """The `decoder_config` of a config."""
 
     def huggingface_gaps(self, config: Any, *, in_channels: int) -> dict[str, tuple[Any, Any]]:
-        """Fields that Hugging Face's module lacks: (value, the one value it can be)."""
+        """Fields that Hugging Face's module lacks: (our value, the only value it supports)."""
 
 
 def transformer_decoder_weights(

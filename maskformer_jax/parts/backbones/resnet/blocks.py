@@ -1,4 +1,4 @@
-"""What a ResNet is made of: stems and residual blocks (arXiv 1512.03385)."""
+"""Stems and residual blocks of a ResNet (arXiv 1512.03385)."""
 
 from functools import partial
 from typing import Literal

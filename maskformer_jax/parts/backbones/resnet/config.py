@@ -18,9 +18,9 @@ class ResNetConfig(BackboneConfig):
 
     type: Literal["resnet"] = "resnet"
     depth: Literal[18, 34, 50, 101] = 50
-    width: int = 64  # channels of the stem; all others are multiples of it
+    width: int = 64  # channels of the stem; all other widths are multiples of this
     stem: Literal["basic", "deeplab"] = "basic"  # one 7x7 convolution, or three 3x3
-    stride_in_1x1: bool = False  # True: the stride sits in the first 1x1 (Caffe/MSRA weights)
+    stride_in_1x1: bool = False  # True: stride in the first 1x1 convolution (Caffe/MSRA weights)
     norm: Literal["frozen_batch_norm", "group_norm"] = "frozen_batch_norm"
     res5_dilations: tuple[int, int, int] = (1, 1, 1)  # of the 3x3 in each block (depth 50, 101)
     freeze_at: int = 0  # 1 freezes the stem, 2 also res2, ... 5 the whole backbone

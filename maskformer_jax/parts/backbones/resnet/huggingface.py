@@ -54,7 +54,7 @@ def huggingface_constants(tensors: Mapping[str, np.ndarray]) -> dict[str, np.nda
 
 
 def read_huggingface(values: Mapping[str, Any], problems: list[str]) -> ResNetConfig:
-    """The config for a `backbone_config`; adds to `problems` what our ResNet cannot be."""
+    """The config for a `backbone_config`; appends unsupported values to `problems`."""
     problems += find_differences("backbone_config", values, FIXED)
     block = values.get("layer_type", "bottleneck")
     blocks = four_integers(values.get("depths", (3, 4, 6, 3)))
@@ -93,7 +93,7 @@ def describe_huggingface(config: ResNetConfig) -> dict[str, Any]:
 
 
 def huggingface_gaps(config: ResNetConfig) -> dict[str, tuple[Any, Any]]:
-    """Fields that Hugging Face's ResNet lacks: (value, the one value it can be)."""
+    """Fields that Hugging Face's ResNet lacks: (our value, the only value it supports)."""
     return {
         "stem": (config.stem, "basic"),
         "norm": (config.norm, "frozen_batch_norm"),

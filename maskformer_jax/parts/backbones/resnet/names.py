@@ -1,4 +1,4 @@
-"""ResNet under the names of detectron2, which the published checkpoints have, too."""
+"""ResNet under the names of detectron2, which the published checkpoints use."""
 
 from maskformer_jax.tensor_rules.rules import CONV, VECTOR, Rule
 

@@ -1,4 +1,4 @@
-"""What is known of the weights of ResNets: names elsewhere, variants, order of freezing, decay."""
+"""Weights of ResNets: names in other formats, variants, freezing order and weight decay."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -80,6 +80,6 @@ def import_imagenet(
 
 
 def published_constants(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Published files hold nothing beside the tensors of a ResNet."""
+    """Published files hold nothing but the tensors of a ResNet."""
     del tensors
     return {}

@@ -13,11 +13,11 @@ class SwinConfig(BackboneConfig):
     """Swin transformer backbone; the defaults are Swin-T."""
 
     type: Literal["swin"] = "swin"
-    embed_dim: int = 96  # width of the first stage; it doubles with each
+    embed_dim: int = 96  # width of the first stage; doubles at each further one
     depths: tuple[int, int, int, int] = (2, 2, 6, 2)
     num_heads: tuple[int, int, int, int] = (3, 6, 12, 24)
     window: int = 7  # side, in tokens
-    drop_path: float = 0.3  # of the last block; it rises linearly from 0 at the first
+    drop_path: float = 0.3  # rate of the last block; rises linearly from 0 at the first
 
     def problems(self, path: str) -> Iterator[str]:
         """Describe each value with which no Swin can be built."""

@@ -51,7 +51,7 @@ def huggingface_constants(tensors: Mapping[str, np.ndarray]) -> dict[str, np.nda
 
 
 def read_huggingface(values: Mapping[str, Any], problems: list[str]) -> SwinConfig:
-    """The config for a `backbone_config`; adds to `problems` what our Swin cannot be."""
+    """The config for a `backbone_config`; appends unsupported values to `problems`."""
     problems += find_differences("backbone_config", values, FIXED)
     return SwinConfig(
         embed_dim=int(values.get("embed_dim", 96)),
@@ -77,6 +77,6 @@ def describe_huggingface(config: SwinConfig) -> dict[str, Any]:
 
 
 def huggingface_gaps(config: SwinConfig) -> dict[str, tuple[Any, Any]]:
-    """Hugging Face's Swin can be all that ours can."""
+    """Hugging Face's Swin supports everything that ours does."""
     del config
     return {}

@@ -1,4 +1,4 @@
-"""What is known of the weights of the FPN-like pixel decoder: names elsewhere, decay."""
+"""Weights of the FPN-like pixel decoder: names in other formats, and weight decay."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is known of the weights of the pixel decoder with a transformer encoder."""
+"""Weights of the pixel decoder with a transformer encoder."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -15,15 +15,15 @@ class MaskFormerDecoderConfig(TransformerDecoderConfig):
 
     type: Literal["maskformer"] = "maskformer"
     num_queries: int = 100
-    num_layers: int = 6  # 0: the heads read the learned queries themselves
+    num_layers: int = 6  # with 0 the heads read the learned queries
     hidden_dim: int = 256
     num_heads: int = 8
     ffn_dim: int = 2048
     dropout: float = 0.1
     pre_norm: bool = False
     deep_supervision: bool = True
-    share_heads: bool = True  # one pair of heads for all layers; False: each layer its own
-    self_attention: bool = True  # among the queries; the paper's table VIII is also without
+    share_heads: bool = True  # one pair of heads for all layers; False: one pair per layer
+    self_attention: bool = True  # among the queries; False in an ablation of the paper's table VIII
     enforce_input_proj: bool = False  # project the input even where its width is hidden_dim
 
     def problems(self, path: str) -> Iterator[str]:

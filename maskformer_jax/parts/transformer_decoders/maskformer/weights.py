@@ -1,4 +1,4 @@
-"""What is known of the weights of the published decoder: names elsewhere, decay."""
+"""Weights of the published decoder: names in other formats, and weight decay."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -82,7 +82,7 @@ HUGGINGFACE_RENAMES = (
 
 
 def read_huggingface(values: Mapping[str, Any], problems: list[str]) -> MaskFormerDecoderConfig:
-    """The config for a `decoder_config`; adds to `problems` what our decoder cannot be."""
+    """The config for a `decoder_config`; appends unsupported values to `problems`."""
     problems += find_differences("decoder_config", values, FIXED)
     return MaskFormerDecoderConfig(
         num_queries=int(values.get("num_queries", 100)),
@@ -111,7 +111,7 @@ def describe_huggingface(config: MaskFormerDecoderConfig) -> dict[str, Any]:
 def huggingface_gaps(
     config: MaskFormerDecoderConfig, *, in_channels: int
 ) -> dict[str, tuple[Any, Any]]:
-    """Fields that Hugging Face's decoder lacks: (value, the one value it can be)."""
+    """Fields that Hugging Face's decoder lacks: (our value, the only value it supports)."""
     gaps: dict[str, tuple[Any, Any]] = {
         "pre_norm": (config.pre_norm, False),
         "share_heads": (config.share_heads, True),
