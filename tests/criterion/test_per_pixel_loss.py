@@ -57,3 +57,13 @@ def test_overlapping_segments_are_refused() -> None:
     packed = pack(batch, np.zeros((2, SLOTS, 64, 64), bool))
     with pytest.raises(UserError, match="per-pixel baselines cannot be trained on segments"):
         evaluate(Predictions(None, maps), packed)
+
+
+def test_height_and_width_are_treated_alike() -> None:
+    _, batch = draw()
+    maps = np.random.default_rng(1).normal(size=(1, 2, NUM_CLASSES, 16, 12)).astype(np.float32)
+    wide = batch._replace(segment_map=batch.segment_map[:, :, :46])
+    (_, ours), _ = evaluate(Predictions(None, maps), wide)
+    turned = wide._replace(segment_map=wide.segment_map.swapaxes(1, 2))
+    (_, expected), _ = evaluate(Predictions(None, maps.swapaxes(-1, -2)), turned)
+    np.testing.assert_allclose(ours["loss_sem_seg"], expected["loss_sem_seg"], rtol=1e-5)
