@@ -1,4 +1,4 @@
-"""Times how long it takes to have the abstract variables of each recipe's model.
+"""Times building the abstract variables of each recipe's model.
 
     python -m benchmarks.build_models [NAME ...]
 

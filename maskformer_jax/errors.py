@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend."""
+"""The error for everything that the user can fix."""
 
 
 class UserError(Exception):

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 
 def draw(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Nothing is left at zero or one, where it would hide a mistake."""
+    """No value stays zero or one, which would hide a mistake."""
     x = rng.normal(size=shape)
     if name in ("scale", "weight", "running_var"):
         return np.exp(0.2 * x)

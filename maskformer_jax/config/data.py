@@ -16,8 +16,8 @@ class AugmentConfig:
     """Augmentation of training images.
 
     The order is that of the fields, but for the mappers "coco_panoptic" and "instance": there flip
-    comes first, then for a part of the images a resize to `pre_crop_short_edges` and a crop (none
-    where there are no such edges), then the resize; colours come last.
+    comes first, then for some of the images a resize to `pre_crop_short_edges` and a crop (none
+    if that is empty), then the resize; colours come last.
     """
 
     short_edges: tuple[int, ...] = (512,)  # one is drawn for each image

@@ -27,7 +27,7 @@ class OptimConfig:
     warmup_steps: int = 0
     warmup_factor: float = 1.0
     ema_decay: float = 0.0  # above 0: evaluate and save a moving average of the parameters
-    accumulate_steps: int = 1  # parts of a batch that are processed one after the other
+    accumulate_steps: int = 1  # gradient accumulation: parts of a batch, one after the other
     skip_nonfinite: int = 0  # non-finite updates skipped in a row; 0: stop at the first
 
     def problems(self, path: str) -> Iterator[str]:

@@ -24,7 +24,7 @@ MODEL_TYPE = "maskformer"
 
 
 def is_huggingface_folder(path: Path) -> bool:
-    """Whether a folder is a model of transformers' making (ours have another `config.json`)."""
+    """Whether transformers saved this folder (our `config.json` has other contents)."""
     file = path / CONFIG_FILE
     if not file.is_file():
         return False
@@ -36,7 +36,7 @@ def is_huggingface_folder(path: Path) -> bool:
 
 
 def read_config(folder: Path) -> Config:
-    """Our config of a Hugging Face folder; all but model, loss weights and sizes is as always.
+    """The config of a Hugging Face folder: its model, loss weights and sizes, defaults elsewhere.
 
     Preprocessing comes from `preprocessor_config.json` where there is one. Its sides are made
     multiples of `size_divisor` by resizing, ours by padding.
@@ -179,7 +179,7 @@ def _read_preprocessor(values: Mapping[str, Any], config: Config) -> None:
 
 
 def _find_unknown_parts(model: ModelConfig) -> list[str]:
-    """The fields of our model that say what theirs cannot do."""
+    """The fields of our model with a value that transformers' model cannot have."""
     expected: dict[str, tuple[Any, Any]] = {"head": (model.head, "mask_classification")}
     pixel_decoder = pixel_decoder_weights(type(model.pixel_decoder))
     if pixel_decoder.HUGGINGFACE_RULES is None:

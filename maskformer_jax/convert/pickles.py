@@ -1,4 +1,4 @@
-"""Pickles of arrays, read without running what they ask for.
+"""Reading pickled arrays without running the code that a pickle asks for.
 
 Pickles are programs. Ours run on a machine that knows the few functions with which arrays are put
 together, and only after a first pass, in which nothing at all is called, has found that they ask

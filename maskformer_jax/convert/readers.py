@@ -1,4 +1,4 @@
-"""Files of named tensors, of every kind in which checkpoints are handed around."""
+"""Reading files of named tensors, in every format in which checkpoints are distributed."""
 
 import zipfile
 import zlib

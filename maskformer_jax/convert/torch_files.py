@@ -1,4 +1,4 @@
-"""PyTorch's files (`torch.save`), read without PyTorch: both of its formats.
+"""Reading both file formats of `torch.save` without PyTorch.
 
 Since version 1.6 a zip archive: a pickle `data.pkl` that refers to the storages `data/<key>` by
 name. Before, one file: five pickles (a magic number, a version, the byte order, the object, the

@@ -7,7 +7,7 @@ from typing import Any
 def find_differences(
     section: str, values: Mapping[str, Any], fixed: Mapping[str, Any]
 ) -> list[str]:
-    """Describe the values that are not the only ones our module knows; absent ones are right."""
+    """Describe the values that our module does not support; absent ones are fine."""
     return [
         f"{section}.{name} is {values[name]!r}, should be {wanted!r}"
         for name, wanted in fixed.items()

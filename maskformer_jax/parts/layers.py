@@ -112,7 +112,7 @@ def group_norm(name: str, *, dtype: DTypeLike = jnp.float32) -> nn.GroupNorm:
 def torch_dense(
     features: int, *, fan_in: int, dtype: DTypeLike | None = None, name: str
 ) -> nn.Dense:
-    """Make a linear layer with PyTorch's default start values.
+    """Make a linear layer with PyTorch's default initialisation.
 
     Args:
         features: output width.

@@ -40,7 +40,7 @@ def attention(
 def attend(
     module: nn.MultiHeadDotProductAttention, q: Array, k: Array, v: Array
 ) -> Float[Array, "b q d"]:
-    """Run attention; its value may have any number of tokens."""
+    """Run attention, without Flax's warning about the shape of the values."""
     with warnings.catch_warnings():
         # Flax takes values with as many tokens as channels for a misplaced mask.
         warnings.filterwarnings("ignore", "You are passing an array of shape")
@@ -53,7 +53,7 @@ class FeedForward(nn.Module):
     Attributes:
         ffn_dim: inner width.
         dropout: rate after the ReLU, in training.
-        bias_inits: start values of the two biases; PyTorch's default where None.
+        bias_inits: initializers of the two biases; None: PyTorch's default.
         dtype: of the computation.
     """
 

@@ -119,7 +119,7 @@ def leaves(
 
 
 def _rename(names: Iterable[str], renames: Renames) -> tuple[dict[str, str], list[str]]:
-    """The names that the rules know, with those of the file; and clashes."""
+    """Map the names in the rules to those in the file, and list the names that clash."""
     origins: dict[str, str] = {}
     clashes = []
     for origin in names:

@@ -1,1 +1,1 @@
-"""Models by name, what is known of the published ones, and how size and cost are counted."""
+"""Models by name, facts about the published ones, and the counting of size and cost."""

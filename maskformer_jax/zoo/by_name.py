@@ -1,4 +1,4 @@
-"""Models by name, without variables: what it takes to build one and no more is imported."""
+"""Models by name, without variables; imports only what building a model takes."""
 
 from flax import linen as nn
 

@@ -1,4 +1,4 @@
-"""What is known of the recipes' models without building them: size, cost, published result.
+"""Facts about the recipes' models, without building them: size, cost, published result.
 
 The numbers lie in `model_zoo.json`. Those of the published checkpoints are from the paper's model
 zoo; `tools/measure_models.py` computes the others, and a test computes them again.

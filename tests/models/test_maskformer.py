@@ -45,7 +45,7 @@ def draw_images(*shape: int) -> np.ndarray:
 
 
 class Echo(nn.Module):
-    """Stands for each part of a model: hands on what it gets, the input of the backbone."""
+    """Stands in for each part of a model and returns the backbone's input unchanged."""
 
     def __call__(self, *args, train=False):
         if len(args) == 2:

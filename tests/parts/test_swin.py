@@ -106,7 +106,7 @@ def test_drop_path_leaves_out_whole_branches_of_an_image(make_variables):
     dropped = block.apply(variables, x, train=True, rngs={"dropout": jax.random.key(0)})
     untouched = np.asarray((dropped == x).all((1, 2, 3)))
     assert 4 <= untouched.sum() <= 30  # a quarter of 64: both branches are drawn on their own
-    assert not np.isclose(dropped, evaluated).all((1, 2, 3)).any()  # what stays is doubled
+    assert not np.isclose(dropped, evaluated).all((1, 2, 3)).any()  # kept branches are doubled
     never = block.clone(drop_path=0.0).apply(variables, x, train=True)
     np.testing.assert_array_equal(never, evaluated)
 

@@ -34,7 +34,7 @@ THEIRS = {
 
 
 class Leaf:
-    """What a template needs to have."""
+    """The attributes that a template must have."""
 
     def __init__(self, *shape):
         self.shape = shape

@@ -1,4 +1,4 @@
-"""Counting multiply-adds, on functions whose count is plain."""
+"""Counting multiply-adds, on functions with a known count."""
 
 import jax
 import jax.numpy as jnp

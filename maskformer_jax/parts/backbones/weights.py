@@ -1,4 +1,4 @@
-"""What the `weights.py` of a backbone holds: ImageNet files, foreign names, optimizer groups."""
+"""The contents of a backbone's `weights.py`: ImageNet files, foreign names, optimizer groups."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable

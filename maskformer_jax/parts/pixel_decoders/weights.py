@@ -1,4 +1,4 @@
-"""What the `weights.py` of a pixel decoder holds: foreign names and optimizer groups."""
+"""The contents of a pixel decoder's `weights.py`: foreign names and optimizer groups."""
 
 from typing import Any, Protocol, cast, runtime_checkable
 

@@ -1,4 +1,4 @@
-"""What the `weights.py` of a transformer decoder holds: foreign names and optimizer groups."""
+"""The contents of a transformer decoder's `weights.py`: foreign names and optimizer groups."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, cast, runtime_checkable
@@ -14,9 +14,8 @@ class TransformerDecoderWeights(Protocol):
 
     DECAY_ROWS: DecayRows
     PUBLISHED_RULES: tuple[Rule, ...]  # names below "sem_seg_head.predictor."
-    HUGGINGFACE_RULES: (
-        tuple[Rule, ...] | None
-    )  # whole names; None: Hugging Face has no such decoder
+    # Whole names; None: Hugging Face has no such decoder.
+    HUGGINGFACE_RULES: tuple[Rule, ...] | None
     HUGGINGFACE_RENAMES: tuple[tuple[str, str], ...]  # spellings of some versions to these names
 
     def read_huggingface(self, values: Mapping[str, Any], problems: list[str]) -> Any:

@@ -9,7 +9,7 @@ from maskformer_jax.precision import at_least_float32
 
 
 class FrozenBatchNorm(nn.Module):
-    """Scales and shifts by constants, kept in the collection "constants", never trained.
+    """Scale and shift each channel by constants in the collection "constants", never trained.
 
     Attributes:
         epsilon: added to the variance.
@@ -30,7 +30,7 @@ class FrozenBatchNorm(nn.Module):
 
         weight, bias = constant("weight", 1.0), constant("bias", 0.0)
         mean = constant("running_mean", 0.0)
-        # detectron2's start value, with which an unloaded norm is the identity.
+        # detectron2's initial value, with which an unloaded norm is the identity.
         variance = constant("running_var", 1.0 - self.epsilon)
         scale = weight / jnp.sqrt(variance + self.epsilon)
         return (at_least_float32(x) * scale + (bias - mean * scale)).astype(self.dtype)

@@ -44,7 +44,7 @@ CAFFE2_RENAMES = (
     (r"\.w$", ".weight"),
     (r"\.b$", ".bias"),
 )
-# The classifier, and what the optimizer of Caffe2 left.
+# The classifier, and Caffe2's optimizer state.
 SKIPPED = (r"stem\.(fc|linear)\.(weight|bias)", r".*_momentum", *NOT_BACKBONE)
 
 
@@ -60,7 +60,7 @@ def resnet_to_variables(
 ) -> dict[str, Any]:
     """Turn an ImageNet ResNet into the variables of our backbone.
 
-    What the network expects of its input cannot be read off the tensors, so the caller says it.
+    The tensors do not say which input format the network expects, so the caller does.
     Torchvision's is RGB, less the mean, divided by the standard deviation, as in our model.
     Caffe's (MSRA's, Keras') is BGR less a mean, not divided. For the latter the first convolution
     is changed: its input channels are flipped and multiplied by our standard deviation. Caffe's

@@ -31,7 +31,7 @@ BLOCKS: dict[int, tuple[int, int, int, int]] = {
 }
 
 
-# Blocks that are alike are traced once: deep networks start sooner, and are smaller to compile.
+# Equal blocks are traced once, so that deep networks trace faster and compile a smaller program.
 _TracedBasicBlock = nn.jit(BasicBlock)
 _TracedBottleneckBlock = nn.jit(BottleneckBlock)
 
@@ -45,8 +45,8 @@ class ResNet(nn.Module):
         stem: "basic" is one 7x7 convolution, "deeplab" three 3x3 convolutions.
         stride_in_1x1: down-sample in the first 1x1 convolution of a bottleneck (Caffe and MSRA
             weights) rather than in its 3x3 convolution (torchvision weights).
-        norm: "frozen_batch_norm" for pretrained weights; "group_norm" (32 groups) learns from
-            nothing, which constants in place of a norm hardly do.
+        norm: "frozen_batch_norm" for pretrained weights; "group_norm" (32 groups) for training
+            from scratch, where constants in place of a norm hardly learn.
         res5_dilations: of the 3x3 convolutions in the blocks of res5 (bottlenecks only).
         freeze_at: parts that get no gradient: 1 the stem, 2 also res2, ... 5 all.
         dtype: of the computation; parameters and norms are float32.

@@ -70,7 +70,7 @@ class SwinBlock(nn.Module):
         self, x: Float[Array, "b h w d"], *, train: bool = False
     ) -> Float[Array, "b h w d"]:
         """Add both branches to the input."""
-        # One draw for all that an image's branch yields; what stays is scaled up.
+        # One draw for each image: its whole branch is dropped, or kept and scaled up.
         drop = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)
         attention = WindowAttention(
             self.num_heads, self.window, self.shift, dtype=self.dtype, name="attention"
@@ -86,7 +86,7 @@ class SwinBlock(nn.Module):
         return torch_dense(channels, fan_in=inner, dtype=self.dtype, name="linear2")(x)
 
 
-# Blocks that are alike are traced once: deep networks start sooner, and are smaller to compile.
+# Equal blocks are traced once, so that deep networks trace faster and compile a smaller program.
 _TracedSwinBlock = nn.jit(SwinBlock, static_argnames=("train",))
 
 

@@ -1,4 +1,4 @@
-"""What is known of the weights of Swin: names elsewhere, variants, order of freezing, decay."""
+"""Weights of Swin: names in other formats, variants, freezing order and weight decay."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -69,7 +69,7 @@ DECAY_ROWS: DecayRows = (
 
 
 def frozen_patterns(config: SwinConfig) -> tuple[str, ...]:
-    """Nothing of a Swin is ever frozen."""
+    """No part of a Swin is ever frozen."""
     del config
     return ()
 
@@ -83,7 +83,7 @@ def import_imagenet(
     source: str,
 ) -> dict[str, Any]:
     """The variables of an ImageNet Swin; see `imagenet.swin_to_variables`."""
-    del config, image_format  # all files of Swin expect what our model gives
+    del config, image_format  # all Swin files were trained on images normalised as ours
     return swin_to_variables(tensors, template, source=source)
 
 

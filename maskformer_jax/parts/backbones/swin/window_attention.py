@@ -21,7 +21,7 @@ class WindowAttention(nn.Module):
     Attributes:
         num_heads: attention heads.
         window: side of a window.
-        shift: by which the windows are moved down and right; 0: not at all.
+        shift: tokens by which the windows are moved down and right; 0: no shift.
         dtype: of the computation; the softmax is float32.
     """
 
@@ -32,7 +32,7 @@ class WindowAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h w d"]:
-        """Attend; maps that are no whole number of windows are padded with zeros."""
+        """Attend; maps are padded with zeros to a whole number of windows."""
         height, width, channels = x.shape[1:]
         padded = padded_size((height, width), self.window)
         x = pad_bottom_right(x, padded, axes=(1, 2))

@@ -1,4 +1,4 @@
-"""Shifted windows as index tables: which places of a window, and which of its regions, meet.
+"""Index tables of shifted windows: relative positions, and regions that may attend to each other.
 
 Everything follows from static sizes, so it is computed once in NumPy while tracing (arXiv
 2103.14030, section 3.2).
@@ -26,9 +26,9 @@ def relative_position_index(window: int) -> Int[np.ndarray, "s s"]:
 def shift_regions(height: int, width: int, *, window: int, shift: int) -> Int[np.ndarray, "n s"]:
     """Region of every token of every window of a map that was rolled by `-shift`.
 
-    Rolling brings places together that are no neighbours; tokens of a window belong together
-    where their regions are equal. As published, the last `window` rows are split in two even
-    where the map is a single window.
+    Rolling makes neighbours of tokens that are far apart in the map; tokens of a window attend to
+    each other where their regions are equal. As published, the last `window` rows are split in two
+    even where the map is a single window.
 
     Args:
         height: of the padded map, a multiple of `window`.

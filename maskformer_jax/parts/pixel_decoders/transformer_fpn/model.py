@@ -15,7 +15,7 @@ from maskformer_jax.precision import at_least_float32
 
 
 class TransformerEncoder(TransformerStack):
-    """Lets all places of a map attend to each other.
+    """Self-attention among all tokens of a feature map.
 
     The attributes are those of TransformerStack; the output, float32, is normalised with
     `pre_norm` only.

@@ -20,9 +20,9 @@ from maskformer_jax.types import Predictions
 class TransformerDecoder(TransformerStack, kw_only=True):
     """The transformer module and the segmentation heads.
 
-    Heads and predictions are float32. Without layers (`num_layers` 0) nothing is asked of the
-    image but its mask features: the heads read the learned queries as they are, L = 1, and there
-    is no input projection and no norm.
+    Heads and predictions are float32. Without layers (`num_layers` 0) the queries never attend to
+    the image: the heads read the learned queries as they are, L = 1, and there is no input
+    projection and no norm.
 
     Attributes, besides those of TransformerStack:
         num_classes: K, without no-object; None: predict masks only, without classes.
@@ -31,10 +31,10 @@ class TransformerDecoder(TransformerStack, kw_only=True):
         deep_supervision: predict after every layer (L = num_layers), else after the last (L = 1).
             The parameters are the same, so a clone without it serves inference.
         share_heads: one class and one mask head for the outputs of all layers, as published (the
-            end of paper section 3.4). Otherwise each layer has its own, `class_embed_0`, ...; this
-            is no experiment of the paper.
+            end of paper section 3.4). Otherwise each layer has its own, `class_embed_0`, ...; the
+            paper has no such experiment.
         self_attention: whether queries attend to each other; the paper's table VIII has six layers
-            without it. The norms of what is left keep their names.
+            without it. The remaining norms keep their names.
         enforce_input_proj: project the input even where its width is hidden_dim already.
     """
 
@@ -81,7 +81,7 @@ class TransformerDecoder(TransformerStack, kw_only=True):
     ) -> Float[Array, "l b q _"]:
         if self.share_heads:
             return make_head(name=name)(outputs)
-        # Named after their layers, so that the last keeps its head without deep supervision.
+        # Named after their layers: the last has the same head with and without deep supervision.
         first = max(self.num_layers, 1) - len(outputs)
         heads = [make_head(name=f"{name}_{first + i}") for i in range(len(outputs))]
         return jnp.stack([head(x) for head, x in zip(heads, outputs, strict=True)])

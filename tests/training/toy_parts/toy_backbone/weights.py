@@ -1,4 +1,4 @@
-"""What is known of the weights of the toy backbone."""
+"""Weights of the toy backbone."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is known of the weights of the toy decoder."""
+"""Weights of the toy decoder."""
 
 from collections.abc import Mapping
 from typing import Any
