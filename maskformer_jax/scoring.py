@@ -13,8 +13,8 @@ from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.prediction_files import PredictionFiles
 from maskformer_jax.evaluation.report import report
 from maskformer_jax.evaluation.runner import Evaluator, merge_processes
+from maskformer_jax.image_files import encode_image
 from maskformer_jax.pretrained import load_pretrained
-from maskformer_jax.visualize.files import encode_image
 
 
 def evaluate_checkpoint(

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
 from maskformer_jax.categories import Category
-from maskformer_jax.data.example import PanopticLabels
+from maskformer_jax.data.example import VOID_ID, PanopticLabels
 from maskformer_jax.evaluation.semantic import count_pairs
 from maskformer_jax.evaluation.tables import format_percent, format_summary, format_table
 
@@ -48,7 +48,7 @@ class PanopticMetric:
         that the annotation does not list belong to no segment.
 
         Args:
-            id_map: predicted segment ids, 0 for none.
+            id_map: predicted segment ids, VOID_ID for none.
             labels: the class of each predicted id.
             truth: the annotation, of the same size.
 
@@ -65,7 +65,7 @@ class PanopticMetric:
         table = np.bincount(
             row.ravel() * len(true_ids) + column.ravel(), minlength=len(ids) * len(true_ids)
         ).reshape(len(ids), len(true_ids))
-        predicted = ids[ids != 0].tolist()
+        predicted = ids[ids != VOID_ID].tolist()
         if set(predicted) != set(labels):
             raise ValueError(
                 f"the id map has the segments {predicted}, but labels for {sorted(labels)}"
@@ -74,12 +74,16 @@ class PanopticMetric:
         overlap = np.zeros((len(predicted), len(truth.segments)), np.int64)
         for i, segment in enumerate(truth.segments):
             if segment.segment_id in columns:
-                overlap[:, i] = table[ids != 0, columns[segment.segment_id]]
-        on_void = table[ids != 0, columns[0]] if 0 in columns else np.zeros(len(predicted), int)
+                overlap[:, i] = table[ids != VOID_ID, columns[segment.segment_id]]
+        on_void = (
+            table[ids != VOID_ID, columns[VOID_ID]]
+            if VOID_ID in columns
+            else np.zeros(len(predicted), int)
+        )
         self._count(
             overlap,
             labels=np.array([labels[i] for i in predicted], int),
-            areas=table[ids != 0].sum(axis=1),
+            areas=table[ids != VOID_ID].sum(axis=1),
             on_void=on_void,
             true_labels=np.array([segment.label for segment in truth.segments], int),
             true_areas=np.array([segment.area for segment in truth.segments], int),

@@ -23,8 +23,8 @@ from maskformer_jax.evaluation.result import (
     SegmentsView,
     to_result,
 )
+from maskformer_jax.image_files import encode_image
 from maskformer_jax.types import VOID
-from maskformer_jax.visualize.files import encode_image
 
 _MIN_LISTED_SCORE = 1e-4  # of an instance
 

@@ -15,6 +15,7 @@ from maskformer_jax.data.panoptic import encode_ids
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.drawing import draw_result
 from maskformer_jax.evaluation.result import Result
+from maskformer_jax.image_files import encode_image
 from maskformer_jax.prediction.inputs import find_images, name_outputs, refuse_overwriting
 from maskformer_jax.prediction.records import (
     ImageRecord,
@@ -22,7 +23,6 @@ from maskformer_jax.prediction.records import (
     describe_segments,
 )
 from maskformer_jax.progress import Progress
-from maskformer_jax.visualize.files import encode_image
 
 
 @runtime_checkable

@@ -10,8 +10,8 @@ from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.evaluation.drawing import draw_comparison
 from maskformer_jax.evaluation.inference import Outputs
+from maskformer_jax.image_files import encode_image
 from maskformer_jax.training.metrics_log import MetricsLog
-from maskformer_jax.visualize.files import encode_image
 
 PICTURES_PER_EVALUATION = 4
 

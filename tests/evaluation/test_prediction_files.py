@@ -14,8 +14,8 @@ from maskformer_jax.data.panoptic import encode_ids
 from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.prediction_files import PredictionFiles, coco_image_id
+from maskformer_jax.image_files import encode_image
 from maskformer_jax.postprocess import Instances, PanopticSegmentation
-from maskformer_jax.visualize.files import encode_image
 
 CATEGORIES = (
     Category(name="cat", color=(1, 2, 3), is_thing=True, category_id=17),

@@ -12,7 +12,6 @@ from maskformer_jax.data.labels import category_id_table
 from maskformer_jax.data.prepare.output import (
     check_input_folder,
     convert_all,
-    encode_image,
     list_pngs,
     new_paths,
     save_bytes,
@@ -20,6 +19,7 @@ from maskformer_jax.data.prepare.output import (
 )
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
+from maskformer_jax.image_files import encode_image
 from maskformer_jax.types import Size
 
 SPLITS = ("training", "validation")
@@ -95,7 +95,7 @@ def prepare_ade20k_full(root: Path) -> None:
                 labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
                 data = _encode_jpeg(image)
             save_bytes(image_dir / split / f"{stem}.jpg", data)
-            save_bytes(label_dir / split / f"{stem}.tif", encode_image(labels, "TIFF"))
+            save_bytes(label_dir / split / f"{stem}.tif", encode_image(labels, "tif"))
 
         convert_all(sorted(images), convert, description="ade20k-full-847")
 

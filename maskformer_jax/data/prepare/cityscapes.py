@@ -9,7 +9,7 @@ from jaxtyping import Int32, Integer
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.data.images import decode_label_map, read_bytes
 from maskformer_jax.data.labels import category_id_table
-from maskformer_jax.data.prepare.output import convert_all, encode_image, list_pngs, new_paths
+from maskformer_jax.data.prepare.output import convert_all, list_pngs, new_paths
 from maskformer_jax.data.prepare.panoptic_files import (
     AnnotatedImage,
     describe_segment,
@@ -17,6 +17,7 @@ from maskformer_jax.data.prepare.panoptic_files import (
 )
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
+from maskformer_jax.image_files import encode_image
 
 _SPLITS = ("train", "val")
 _IDS, _INSTANCES = "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
@@ -59,7 +60,7 @@ def _write_train_ids(folder: Path) -> None:
         target = path.with_name(path.name.replace(_IDS, _TRAIN_IDS))
         if not target.is_file():
             stored = decode_label_map(read_bytes(path), name=str(path))
-            write_atomically(target, encode_image(table[stored.astype(np.uint8)], "PNG"))
+            write_atomically(target, encode_image(table[stored.astype(np.uint8)]))
 
     convert_all(_list(folder, _IDS), convert, description=f"cityscapes train ids {folder.name}")
 

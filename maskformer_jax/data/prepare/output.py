@@ -1,6 +1,5 @@
 """Output folders that appear only when complete, filled by several threads."""
 
-import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
 from maskformer_jax.data.location import DATASETS_PAGE
 from maskformer_jax.errors import UserError
+from maskformer_jax.image_files import encode_image
 from maskformer_jax.progress import Progress
 
 _Item = TypeVar("_Item")
@@ -52,20 +51,13 @@ def new_paths(*targets: Path) -> Iterator[list[Path]]:
 
 def save_png(path: Path, array: np.ndarray) -> None:
     """Write uint8 [h, w] or [h, w, 3] as PNG, creating the folder."""
-    save_bytes(path, encode_image(array, "PNG"))
+    save_bytes(path, encode_image(array))
 
 
 def save_bytes(path: Path, data: bytes) -> None:
     """Write a file, creating the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-
-
-def encode_image(array: np.ndarray, file_format: str) -> bytes:
-    """Encode an image losslessly, as "PNG" or "TIFF"."""
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format=file_format)
-    return buffer.getvalue()
 
 
 def convert_all(

@@ -14,7 +14,7 @@ from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.data.example import PanopticLabels
 from maskformer_jax.data.labels import to_stored
 from maskformer_jax.data.panoptic import encode_ids, segment_box
-from maskformer_jax.data.prepare.output import encode_image
+from maskformer_jax.image_files import encode_image
 
 # Registration, here and of subclasses, would be a side effect of importing a module.
 with tfds.core.registered.skip_registration():
@@ -86,7 +86,7 @@ def segmentation_features(
 
 def encode_png(array: np.ndarray) -> io.BytesIO:
     """Encode uint8 or uint16 [h, w], or uint8 [h, w, 3], as a PNG for TFDS."""
-    return io.BytesIO(encode_image(array, "PNG"))
+    return io.BytesIO(encode_image(array))
 
 
 def encode_label_map(label_map: np.ndarray, dataset: DatasetInfo) -> io.BytesIO:
