@@ -79,6 +79,34 @@ def resize_nearest(
     return x
 
 
+def resize_nearest_within(
+    x: Shaped[Array, "b h w c"],
+    size: Size,
+    *,
+    from_extent: Int[Array, "b 2"],
+    to_extent: Int[Array, "b 2"],
+) -> Shaped[Array, "b _ _ c"]:
+    """Resize maps that have extents of their own, each as `resize_nearest` would alone.
+
+    The two extents of a map are those of one image at two strides, rounded up; for these, whole
+    numbers give the pixels that float32 does.
+
+    Args:
+        x: maps in a batch of a static size.
+        size: of the batch after resizing.
+        from_extent: of each map.
+        to_extent: of each map after resizing.
+    """
+    for axis, length in zip((1, 2), size, strict=True):
+        index = jnp.arange(length, dtype=jnp.int32)[None]
+        source, target = from_extent[:, axis - 1 : axis], to_extent[:, axis - 1 : axis]
+        taken = index * source // jnp.maximum(target, 1)
+        taken = jnp.clip(taken, 0, x.shape[axis] - 1)
+        taken = taken[:, :, None, None] if axis == 1 else taken[:, None, :, None]
+        x = jnp.take_along_axis(x, taken, axis=axis, mode="clip")
+    return x
+
+
 def bilinear_taps_at(position: Any, length: int) -> tuple[Any, Any, Any]:
     """The pixels that bilinear interpolation along one axis reads at some positions.
 

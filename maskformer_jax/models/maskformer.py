@@ -5,6 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, UInt8
 
 from maskformer_jax.models.preprocess import preprocess
+from maskformer_jax.parts.extent import Extent
 from maskformer_jax.types import Predictions
 
 Images = UInt8[Array | np.ndarray, "b h w 3"] | Float[Array | np.ndarray, "b h w 3"]
@@ -31,7 +32,12 @@ class MaskFormer(nn.Module, kw_only=True):
     size_divisibility: int = 32
 
     def __call__(
-        self, images: Images, image_valid: ImageValid = None, *, train: bool = False
+        self,
+        images: Images,
+        image_valid: ImageValid = None,
+        *,
+        train: bool = False,
+        extent: Extent = None,
     ) -> Predictions:
         """Predict N pairs of class and mask from every decoder layer.
 
@@ -39,17 +45,23 @@ class MaskFormer(nn.Module, kw_only=True):
             images: RGB, 0..255.
             image_valid: False where a batch was padded to a common size; None: all is image.
             train: turns dropout (and drop path) on, which needs the "dropout" rng.
+            extent: (height, width) of each image, int32 [B, 2], where images of different sizes
+                stand in the upper left corners of one batch: each gets the predictions that it has
+                alone, and what they hold outside of it has no meaning. None: all is image.
 
         Returns:
             Float32 logits; the masks have a quarter of the padded size, rounded up.
         """
-        x = preprocess(
+        x, extent = preprocess(
             images,
             image_valid,
+            extent=extent,
             mean=self.pixel_mean,
             std=self.pixel_std,
             size_divisibility=self.size_divisibility,
         )
-        features = self.backbone(x, train=train)
-        pixels = self.pixel_decoder(features, train=train)
-        return self.transformer_decoder(pixels.features, pixels.mask_features, train=train)
+        features = self.backbone(x, train=train, extent=extent)
+        pixels = self.pixel_decoder(features, train=train, extent=extent)
+        return self.transformer_decoder(
+            pixels.features, pixels.mask_features, train=train, extent=extent
+        )

@@ -4,6 +4,7 @@ from flax import linen as nn
 
 from maskformer_jax.models.maskformer import Images, ImageValid, MaskFormer
 from maskformer_jax.models.preprocess import preprocess
+from maskformer_jax.parts.extent import Extent
 from maskformer_jax.parts.initializers import msra_fill
 from maskformer_jax.parts.layers import conv
 from maskformer_jax.types import Predictions
@@ -30,7 +31,12 @@ class PerPixelBaseline(nn.Module, kw_only=True):
 
     @nn.compact
     def __call__(
-        self, images: Images, image_valid: ImageValid = None, *, train: bool = False
+        self,
+        images: Images,
+        image_valid: ImageValid = None,
+        *,
+        train: bool = False,
+        extent: Extent = None,
     ) -> Predictions:
         """Predict the logit of every class at every pixel of a quarter of the padded size.
 
@@ -38,19 +44,21 @@ class PerPixelBaseline(nn.Module, kw_only=True):
             images: RGB, 0..255.
             image_valid: False where a batch was padded to a common size; None: all is image.
             train: turns dropout on where the parts have any, which needs the "dropout" rng.
+            extent: as in MaskFormer.
 
         Returns:
             `mask_logits` [1,B,K,h,w], float32; no `class_logits`.
         """
-        x = preprocess(
+        x, extent = preprocess(
             images,
             image_valid,
+            extent=extent,
             mean=self.pixel_mean,
             std=self.pixel_std,
             size_divisibility=self.size_divisibility,
         )
-        features = self.backbone(x, train=train)
-        pixels = self.pixel_decoder(features, train=train)
+        features = self.backbone(x, train=train, extent=extent)
+        pixels = self.pixel_decoder(features, train=train, extent=extent)
         predictor = conv(
             self.num_classes,
             1,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from maskformer_jax.parts.initializers import (
     glorot_uniform,
@@ -38,13 +38,17 @@ def attention(
 
 
 def attend(
-    module: nn.MultiHeadDotProductAttention, q: Array, k: Array, v: Array
+    module: nn.MultiHeadDotProductAttention,
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Bool[Array, "b s"] | None = None,
 ) -> Float[Array, "b q d"]:
-    """Run attention, without Flax's warning about the shape of the values."""
+    """Run attention to the tokens in `mask`, without Flax's warning about the shape of values."""
     with warnings.catch_warnings():
         # Flax takes values with as many tokens as channels for a misplaced mask.
         warnings.filterwarnings("ignore", "You are passing an array of shape")
-        return module(q, k, v)
+        return module(q, k, v, mask=None if mask is None else mask[:, None, None])
 
 
 class FeedForward(nn.Module):
@@ -114,7 +118,9 @@ class TransformerLayer(nn.Module):
             return x + drop(branch(normalise(x)))
         return normalise(x + drop(branch(x)))
 
-    def _attend(self, name: str, q: Array, k: Array, v: Array, *, train: bool) -> Array:
+    def _attend(
+        self, name: str, q: Array, k: Array, v: Array, mask: Array | None = None, *, train: bool
+    ) -> Array:
         module = attention(
             num_heads=self.num_heads,
             dropout=self.dropout,
@@ -122,7 +128,7 @@ class TransformerLayer(nn.Module):
             dtype=self.dtype,
             name=name,
         )
-        return attend(module, q, k, v)
+        return attend(module, q, k, v, mask)
 
     def _feed_forward(self, x: Array, *, train: bool) -> Array:
         module = FeedForward(
@@ -144,13 +150,14 @@ class TransformerEncoderLayer(TransformerLayer):
         x: Float[Array, "b s d"],
         *,
         position: Float[Array, "b s d"],
+        mask: Bool[Array, "b s"] | None = None,
         train: bool = False,
     ) -> Float[Array, "b s d"]:
-        """Update the tokens once."""
+        """Update the tokens once; those outside of `mask` are not attended to."""
 
         def attend_to_tokens(x: Array) -> Array:
             place = x + position
-            return self._attend("self_attention", place, place, x, train=train)
+            return self._attend("self_attention", place, place, x, mask, train=train)
 
         feed_forward = partial(self._feed_forward, train=train)
         x = self._add_branch(x, attend_to_tokens, norm="norm1", train=train)
@@ -174,9 +181,10 @@ class TransformerDecoderLayer(TransformerLayer):
         *,
         query_position: Float[Array, "b q d"],
         memory_position: Float[Array, "b s d"],
+        memory_mask: Bool[Array, "b s"] | None = None,
         train: bool = False,
     ) -> Float[Array, "b q d"]:
-        """Update the queries once."""
+        """Update the queries once; memory outside of `memory_mask` is not attended to."""
 
         def attend_to_queries(x: Array) -> Array:
             place = x + query_position
@@ -184,7 +192,7 @@ class TransformerDecoderLayer(TransformerLayer):
 
         def attend_to_memory(x: Array) -> Array:
             place, key = x + query_position, memory + memory_position
-            return self._attend("cross_attention", place, key, memory, train=train)
+            return self._attend("cross_attention", place, key, memory, memory_mask, train=train)
 
         feed_forward = partial(self._feed_forward, train=train)
         if self.self_attention:

@@ -1,6 +1,6 @@
 """A stack of transformer layers, as in DETR's encoder and decoder (arXiv 2005.12872)."""
 
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +8,21 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
+from maskformer_jax.parts.extent import Extent, clear_outside, inside
 from maskformer_jax.parts.initializers import fix_draw, linear_bias, xavier_fill
 from maskformer_jax.parts.layers import conv, rematerialize
+from maskformer_jax.parts.position_encoding import encode_positions
 from maskformer_jax.parts.transformer_layers import BiasInits, TransformerLayer
 
 Layer = TypeVar("Layer", bound=TransformerLayer)
+
+
+class Tokens(NamedTuple):
+    """A feature map as a sequence of tokens."""
+
+    values: Array  # [B, S, d]
+    position: Array  # [B, S, d]
+    mask: Array | None  # bool [B, S], False outside of the images; None: all are inside
 
 
 class TransformerStack(nn.Module):
@@ -70,15 +80,29 @@ class TransformerStack(nn.Module):
             for i in range(self.num_layers)
         ]
 
+    def _tokens(self, feature: Array, extent: Extent) -> "Tokens":
+        """The cells of a projected map as tokens, row by row."""
+        batch, height, width, _ = feature.shape
+        position = encode_positions(height, width, dim=self.hidden_dim, extent=extent)
+        shape = (batch, height * width, self.hidden_dim)
+        mask = None
+        if extent is not None:
+            mask = inside(extent, height=height, width=width).reshape(shape[:2])
+        return Tokens(
+            values=clear_outside(feature, extent).reshape(shape),
+            position=jnp.broadcast_to(position.reshape(-1, *shape[1:]), shape),
+            mask=mask,
+        )
+
     def _run(
-        self, layer: nn.Module, x: Array, *memory: Array, train: bool, **positions: Array
+        self, layer: nn.Module, x: Array, *memory: Array, train: bool, **arguments: Array | None
     ) -> Array:
         """Apply one of the layers."""
 
-        def run(layer: Any, x: Array, memory: tuple[Array, ...], positions: Any) -> Array:
-            return layer(x, *memory, **positions, train=train)
+        def run(layer: Any, x: Array, memory: tuple[Array, ...], arguments: Any) -> Array:
+            return layer(x, *memory, **arguments, train=train)
 
-        return rematerialize(run, on=self.remat)(layer, x, memory, positions)
+        return rematerialize(run, on=self.remat)(layer, x, memory, arguments)
 
 
 def share_biases(key: Array, *, hidden_dim: int, ffn_dim: int) -> BiasInits:

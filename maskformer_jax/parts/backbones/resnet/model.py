@@ -21,6 +21,7 @@ from maskformer_jax.parts.backbones.resnet.config import (
     FIRST_BOTTLENECK_DEPTH,
     ResNetConfig,
 )
+from maskformer_jax.parts.extent import Extent, at_stride
 from maskformer_jax.parts.layers import rematerialize
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {
@@ -65,17 +66,25 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array | np.ndarray, "b h w 3"], *, train: bool = False
+        self,
+        images: Float[Array | np.ndarray, "b h w 3"],
+        *,
+        train: bool = False,
+        extent: Extent = None,
     ) -> dict[int, Float[Array, "b _ _ _"]]:
         """Compute feature maps [B,h,w,C] of preprocessed images by their stride, 4 to 32.
 
         Sizes round up.
 
-        `train` changes nothing; all backbones take it.
+        Args:
+            images: normalised.
+            train: changes nothing; all backbones take it.
+            extent: of each image, padding included; None: all of the batch.
         """
         del train
-        stem = DeepLabStem if self.stem == "deeplab" else Stem
-        x = stem(self.width, norm=self.norm, dtype=self.dtype, name="stem")(jnp.asarray(images))
+        make_stem = DeepLabStem if self.stem == "deeplab" else Stem
+        stem = make_stem(self.width, norm=self.norm, dtype=self.dtype, name="stem")
+        x = stem(jnp.asarray(images), extent)
         if self.freeze_at >= 1:
             x = lax.stop_gradient(x)
         features = {}
@@ -83,7 +92,7 @@ class ResNet(nn.Module):
             run = rematerialize(
                 partial(_run_stage, stage=stage, num_blocks=num_blocks), on=self.remat
             )
-            x = run(self, x)
+            x = run(self, x, at_stride(extent, max(2 ** (stage - 1), 4)))
             if self.freeze_at >= stage:
                 x = lax.stop_gradient(x)
             features[2**stage] = x
@@ -106,9 +115,11 @@ class ResNet(nn.Module):
         )
 
 
-def _run_stage(module: ResNet, x: Array, *, stage: int, num_blocks: int) -> Array:
+def _run_stage(module: ResNet, x: Array, extent: Extent, *, stage: int, num_blocks: int) -> Array:
     for i in range(num_blocks):
-        x = module._block(stage, i)(x)
+        block = module._block(stage, i)
+        x = block(x, extent)
+        extent = at_stride(extent, block.stride)
     return x
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.parts.backbones.swin.config import SwinConfig
 from maskformer_jax.parts.backbones.swin.window_attention import WindowAttention
+from maskformer_jax.parts.extent import Extent, at_stride, clear_outside
 from maskformer_jax.parts.initializers import linear_bias, linear_kernel
 from maskformer_jax.parts.layers import layer_norm, rematerialize, torch_dense
 from maskformer_jax.precision import at_least_float32
@@ -31,10 +32,13 @@ class PatchEmbedding(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b _ _ _"]:
+    def __call__(
+        self, images: Float[Array, "b h w 3"], extent: Extent = None
+    ) -> Float[Array, "b _ _ _"]:
         """Bring normalised images, padded with zeros to whole patches, to stride 4."""
+        x = clear_outside(images, extent)
         height, width = images.shape[1:3]
-        x = pad_bottom_right(images, padded_size((height, width), PATCH), axes=(1, 2))
+        x = pad_bottom_right(x, padded_size((height, width), PATCH), axes=(1, 2))
         x = nn.Conv(
             self.features,
             (PATCH, PATCH),
@@ -67,7 +71,7 @@ class SwinBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b h w d"], *, train: bool = False
+        self, x: Float[Array, "b h w d"], extent: Extent = None, *, train: bool = False
     ) -> Float[Array, "b h w d"]:
         """Add both branches to the input."""
         # One draw for each image: its whole branch is dropped, or kept and scaled up.
@@ -75,7 +79,7 @@ class SwinBlock(nn.Module):
         attention = WindowAttention(
             self.num_heads, self.window, self.shift, dtype=self.dtype, name="attention"
         )
-        x = x + drop(attention(layer_norm("norm1")(x)))
+        x = x + drop(attention(layer_norm("norm1")(x), extent))
         return x + drop(self._feed_forward(layer_norm("norm2")(x)))
 
     def _feed_forward(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h w d"]:
@@ -96,9 +100,12 @@ class PatchMerging(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b _ _ _"]:
+    def __call__(
+        self, x: Float[Array, "b h w d"], extent: Extent = None
+    ) -> Float[Array, "b _ _ _"]:
         """Halve the map; odd sides are padded with zeros."""
         height, width, channels = x.shape[1:]
+        x = clear_outside(x, extent)
         x = pad_bottom_right(x, padded_size((height, width), 2), axes=(1, 2))
         # The lower left neighbour comes before the upper right one.
         offsets = ((0, 0), (1, 0), (0, 1), (1, 1))
@@ -136,23 +143,33 @@ class Swin(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array | np.ndarray, "b h w 3"], *, train: bool = False
+        self,
+        images: Float[Array | np.ndarray, "b h w 3"],
+        *,
+        train: bool = False,
+        extent: Extent = None,
     ) -> dict[int, Float[Array, "b _ _ _"]]:
         """Compute feature maps [B,h,w,C] of preprocessed images by their stride, 4 to 32.
 
         Sizes round up.
+
+        Args:
+            images: normalised.
+            train: turns drop path on, which needs the "dropout" rng.
+            extent: of each image, padding included; None: all of the batch.
         """
         rates = iter(np.linspace(0, self.drop_path, sum(self.depths)).tolist())
-        x = PatchEmbedding(self.embed_dim, dtype=self.dtype, name="patch_embed")(
-            jnp.asarray(images)
-        )
+        embed = PatchEmbedding(self.embed_dim, dtype=self.dtype, name="patch_embed")
+        x = embed(jnp.asarray(images), extent)
         features = {}
         for stage, (depth, num_heads) in enumerate(
             zip(self.depths, self.num_heads, strict=True), start=2
         ):
             if stage > 2:
-                x = PatchMerging(dtype=self.dtype, name=f"merge_res{stage}")(x)
+                merge = PatchMerging(dtype=self.dtype, name=f"merge_res{stage}")
+                x = merge(x, at_stride(extent, 2 ** (stage - 1)))
             x = at_least_float32(x)
+            stage_extent = at_stride(extent, 2**stage)
             blocks = [
                 _TracedSwinBlock(
                     num_heads,
@@ -165,13 +182,14 @@ class Swin(nn.Module):
                 for i in range(depth)
             ]
             for block in blocks:
-                x = rematerialize(partial(_run_block, train=train), on=self.remat)(block, x)
+                run = rematerialize(partial(_run_block, train=train), on=self.remat)
+                x = run(block, x, stage_extent)
             features[2**stage] = layer_norm(f"norm_res{stage}")(x)
         return features
 
 
-def _run_block(block: SwinBlock, x: Array, *, train: bool) -> Array:
-    return block(x, train=train)
+def _run_block(block: SwinBlock, x: Array, extent: Extent, *, train: bool) -> Array:
+    return block(x, extent, train=train)
 
 
 def build(config: SwinConfig, *, dtype: DTypeLike, remat: bool) -> Swin:

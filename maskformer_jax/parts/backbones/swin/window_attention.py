@@ -5,9 +5,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from maskformer_jax.parts.backbones.swin.windows import relative_position_index, shift_regions
+from maskformer_jax.parts.backbones.swin.windows import (
+    relative_position_index,
+    shift_regions,
+    shift_regions_within,
+)
+from maskformer_jax.parts.extent import Extent, clear_outside, padded_extent
 from maskformer_jax.parts.layers import torch_dense
 from maskformer_jax.precision import at_least_float32_dtype
 from maskformer_jax.resize import pad_bottom_right, padded_size
@@ -31,22 +36,25 @@ class WindowAttention(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h w d"]:
+    def __call__(
+        self, x: Float[Array, "b h w d"], extent: Extent = None
+    ) -> Float[Array, "b h w d"]:
         """Attend; maps are padded with zeros to a whole number of windows."""
         height, width, channels = x.shape[1:]
         padded = padded_size((height, width), self.window)
-        x = pad_bottom_right(x, padded, axes=(1, 2))
+        x = pad_bottom_right(clear_outside(x, extent), padded, axes=(1, 2))
+        edge = padded_extent(extent, self.window)
         if self.shift:
-            x = jnp.roll(x, (-self.shift, -self.shift), axis=(1, 2))
-        x = join_windows(self._attend(split_windows(x, self.window), padded), padded)
+            x = roll(x, -self.shift, edge)
+        x = join_windows(self._attend(split_windows(x, self.window), padded, edge), padded)
         if self.shift:
-            x = jnp.roll(x, (self.shift, self.shift), axis=(1, 2))
+            x = roll(x, self.shift, edge)
         return torch_dense(channels, fan_in=channels, dtype=self.dtype, name="proj")(
             x[:, :height, :width]
         )
 
     def _attend(
-        self, x: Float[Array, "b n s d"], padded: tuple[int, int]
+        self, x: Float[Array, "b n s d"], padded: tuple[int, int], edge: Extent
     ) -> Float[Array, "b n s d"]:
         channels = x.shape[-1]
         head_dim = channels // self.num_heads
@@ -61,13 +69,18 @@ class WindowAttention(nn.Module):
         )
         logits = logits + self._relative_bias()[None, None]
         if self.shift:
-            regions = shift_regions(*padded, window=self.window, shift=self.shift)
-            # The barrier keeps the compiler from writing the mask of all pairs into the program.
-            region = lax.optimization_barrier(jnp.asarray(regions))
-            apart = region[:, None, :, None] != region[:, None, None, :]
-            logits = logits + jnp.where(apart, MASKED, 0.0)[None].astype(logits.dtype)
+            region = self._regions(padded, edge)[:, :, None]
+            apart = region[..., :, None] != region[..., None, :]
+            logits = logits + jnp.where(apart, MASKED, 0.0).astype(logits.dtype)
         weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
         return jnp.einsum("bnmqk,bnkmd->bnqmd", weights, v).reshape(x.shape)
+
+    def _regions(self, padded: tuple[int, int], edge: Extent) -> Int[Array, "_ n s"]:
+        if edge is not None:
+            return shift_regions_within(edge, padded, window=self.window, shift=self.shift)
+        regions = shift_regions(*padded, window=self.window, shift=self.shift)
+        # The barrier keeps the compiler from writing the mask of all pairs into the program.
+        return lax.optimization_barrier(jnp.asarray(regions))[None]
 
     def _relative_bias(self) -> Float[Array, "m s s"]:
         table = self.param(
@@ -76,6 +89,25 @@ class WindowAttention(nn.Module):
             ((2 * self.window - 1) ** 2, self.num_heads),
         )
         return table[relative_position_index(self.window)].transpose(2, 0, 1)
+
+
+def roll(x: Float[Array, "b h w d"], shift: int, edge: Extent = None) -> Float[Array, "b h w d"]:
+    """Move maps cyclically down and right by `shift`, each at its own edge.
+
+    Args:
+        x: maps.
+        shift: by which they move; up and left where it is negative.
+        edge: (height, width) of the part of each map that is rolled; None: all of it.
+    """
+    if edge is None:
+        return jnp.roll(x, (shift, shift), axis=(1, 2))
+    for axis in (1, 2):
+        index = jnp.arange(x.shape[axis], dtype=edge.dtype)[None]
+        length = edge[:, axis - 1 : axis]
+        source = jnp.where(index < length, (index - shift) % jnp.maximum(length, 1), index)
+        source = source[:, :, None, None] if axis == 1 else source[:, None, :, None]
+        x = jnp.take_along_axis(x, source, axis=axis, mode="clip")
+    return x
 
 
 def split_windows(x: Float[Array, "b h w d"], window: int) -> Float[Array, "b n s d"]:

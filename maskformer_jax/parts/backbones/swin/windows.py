@@ -1,10 +1,11 @@
 """Index tables of shifted windows: relative positions, and regions that may attend to each other.
 
-Everything follows from static sizes, so it is computed once in NumPy while tracing (arXiv
-2103.14030, section 3.2).
+What follows from static sizes is computed once in NumPy while tracing (arXiv 2103.14030, section
+3.2).
 """
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -37,10 +38,26 @@ def shift_regions(height: int, width: int, *, window: int, shift: int) -> Int[np
         shift: above 0 and below `window`.
     """
 
-    def ranges(length: int) -> np.ndarray:
-        index = np.arange(length)
-        return (index >= length - window).astype(np.int32) + (index >= length - shift)
+    edge = np.array([[height, width]])
+    return shift_regions_within(edge, (height, width), window=window, shift=shift)[0]
 
-    regions = 3 * ranges(height)[:, None] + ranges(width)[None]
-    cells = regions.reshape(height // window, window, width // window, window)
-    return cells.transpose(0, 2, 1, 3).reshape(-1, window * window)
+
+def shift_regions_within(edge: Any, size: tuple[int, int], *, window: int, shift: int) -> Any:
+    """`shift_regions` of maps that are rolled at edges of their own, [B, n, s].
+
+    Args:
+        edge: (height, width) of each padded map, multiples of `window`; [B, 2], NumPy or JAX.
+        size: of all maps, in whose upper left corners these stand; multiples of `window`.
+        window: side of a window.
+        shift: above 0 and below `window`.
+    """
+    height, width = size
+    arange = edge.__array_namespace__().arange
+
+    def ranges(axis: int) -> Any:
+        index, end = arange(size[axis])[None], edge[:, axis : axis + 1]
+        return (index >= end - window).astype("int32") + (index >= end - shift)
+
+    regions = 3 * ranges(0)[:, :, None] + ranges(1)[:, None]
+    cells = regions.reshape(-1, height // window, window, width // window, window)
+    return cells.transpose(0, 1, 3, 2, 4).reshape(len(cells), -1, window * window)

@@ -8,11 +8,12 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from maskformer_jax.parts.extent import Extent, at_stride, clear_outside
 from maskformer_jax.parts.initializers import xavier_fill
 from maskformer_jax.parts.layers import conv, group_norm, rematerialize
 from maskformer_jax.parts.pixel_decoders.fpn.config import FPNConfig
 from maskformer_jax.parts.pixel_decoders.output import PixelDecoderOutput
-from maskformer_jax.resize import resize_nearest
+from maskformer_jax.resize import resize_nearest, resize_nearest_within
 
 
 class ConvGroupNorm(nn.Module):
@@ -23,12 +24,16 @@ class ConvGroupNorm(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w _"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], extent: Extent = None
+    ) -> Float[Array, "b h w _"]:
         """Convolve and normalise, without activation."""
+        if self.kernel_size > 1:
+            x = clear_outside(x, extent)
         x = conv(
             self.features, self.kernel_size, kernel_init=xavier_fill, dtype=self.dtype, name="conv"
         )(x)
-        return group_norm("norm", dtype=self.dtype)(x)
+        return group_norm("norm", dtype=self.dtype)(x, extent)
 
 
 class FPNPixelDecoder(nn.Module):
@@ -50,7 +55,11 @@ class FPNPixelDecoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: Mapping[int, Float[Array, "b _ _ _"]], *, train: bool = False
+        self,
+        features: Mapping[int, Float[Array, "b _ _ _"]],
+        *,
+        train: bool = False,
+        extent: Extent = None,
     ) -> PixelDecoderOutput:
         """Merge feature maps, coarse to fine, into embeddings of the size of the finest.
 
@@ -59,16 +68,19 @@ class FPNPixelDecoder(nn.Module):
         Args:
             features: maps by their stride.
             train: turns the encoder's dropout on, which needs the "dropout" rng.
+            extent: of each image, padding included; None: all of the batch.
         """
         strides = sorted(features)
+        extents = [at_stride(extent, stride) for stride in strides]
         coarsest = features[strides[-1]]
         if self.encoder is not None:
-            coarsest = self.encoder(coarsest, train=train)
+            coarsest = self.encoder(coarsest, extents[-1], train=train)
         name = f"layer_{len(strides)}"
-        y = nn.relu(ConvGroupNorm(self.conv_dim, 3, self.dtype, name=name)(coarsest))
+        y = ConvGroupNorm(self.conv_dim, 3, self.dtype, name=name)(coarsest, extents[-1])
+        y = nn.relu(y)
         for level in range(len(strides) - 1, 0, -1):
             merge = rematerialize(partial(_merge_level, level=level), on=self.remat)
-            y = merge(self, y, features[strides[level - 1]])
+            y = merge(self, y, features[strides[level - 1]], extents[level], extents[level - 1])
         # The paper's text has a 1x1 convolution here, the published weights a 3x3 one.
         mask_features = conv(
             self.mask_dim,
@@ -77,17 +89,30 @@ class FPNPixelDecoder(nn.Module):
             kernel_init=xavier_fill,
             dtype=self.dtype,
             name="mask_features",
-        )(y)
+        )(clear_outside(y, extents[0]))
         return PixelDecoderOutput(mask_features, {strides[-1]: coarsest})
 
 
-def _merge_level(decoder: FPNPixelDecoder, y: Array, lateral: Array, *, level: int) -> Array:
+def _merge_level(
+    decoder: FPNPixelDecoder,
+    y: Array,
+    lateral: Array,
+    coarse_extent: Extent,
+    extent: Extent,
+    *,
+    level: int,
+) -> Array:
     # No activation on the lateral branch: the sum goes through the 3x3 convolution.
     adapter = ConvGroupNorm(decoder.conv_dim, 1, decoder.dtype, name=f"adapter_{level}")
-    lateral = adapter(lateral)
+    lateral = adapter(lateral, extent)
     height, width = lateral.shape[1:3]
-    y = lateral + resize_nearest(y, (height, width), axes=(1, 2))
-    return nn.relu(ConvGroupNorm(decoder.conv_dim, 3, decoder.dtype, name=f"layer_{level}")(y))
+    size = (height, width)
+    if coarse_extent is None or extent is None:
+        y = resize_nearest(y, size, axes=(1, 2))
+    else:
+        y = resize_nearest_within(y, size, from_extent=coarse_extent, to_extent=extent)
+    layer = ConvGroupNorm(decoder.conv_dim, 3, decoder.dtype, name=f"layer_{level}")
+    return nn.relu(layer(lateral + y, extent))
 
 
 def build(config: FPNConfig, *, dtype: DTypeLike, remat: bool) -> FPNPixelDecoder:

@@ -1,14 +1,13 @@
 """FPN-like pixel decoder behind a transformer encoder (DETR, arXiv 2005.12872, appendix A.3)."""
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from maskformer_jax.parts.extent import Extent
 from maskformer_jax.parts.layers import layer_norm
 from maskformer_jax.parts.pixel_decoders.fpn.model import FPNPixelDecoder
 from maskformer_jax.parts.pixel_decoders.transformer_fpn.config import TransformerFPNConfig
-from maskformer_jax.parts.position_encoding import encode_positions
 from maskformer_jax.parts.transformer_layers import TransformerEncoderLayer
 from maskformer_jax.parts.transformer_stack import TransformerStack
 from maskformer_jax.precision import at_least_float32
@@ -23,19 +22,16 @@ class TransformerEncoder(TransformerStack):
 
     @nn.compact
     def __call__(
-        self, feature: Float[Array, "b h5 w5 c5"], *, train: bool = False
+        self, feature: Float[Array, "b h5 w5 c5"], extent: Extent = None, *, train: bool = False
     ) -> Float[Array, "b h5 w5 d"]:
-        """Project a map to the encoder's width and encode it."""
-        batch, height, width, _ = feature.shape
-        x = self._project(feature).reshape(batch, height * width, self.hidden_dim)
-        x = at_least_float32(x)
-        position = encode_positions(height, width, dim=self.hidden_dim)
-        position = jnp.broadcast_to(position.reshape(1, *x.shape[1:]), x.shape)
+        """Project a map to the encoder's width and encode it; `extent` is that in the map."""
+        tokens = self._tokens(self._project(feature), extent)
+        x = at_least_float32(tokens.values)
         for layer in self._layers(TransformerEncoderLayer):
-            x = self._run(layer, x, position=position, train=train)
+            x = self._run(layer, x, position=tokens.position, mask=tokens.mask, train=train)
         if self.pre_norm:
             x = layer_norm("norm")(x)
-        return x.reshape(batch, height, width, self.hidden_dim)
+        return x.reshape(*feature.shape[:3], self.hidden_dim)
 
 
 def build(config: TransformerFPNConfig, *, dtype: DTypeLike, remat: bool) -> FPNPixelDecoder:

@@ -8,8 +8,8 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from maskformer_jax.parts.extent import Extent, at_stride
 from maskformer_jax.parts.layers import MLP, layer_norm, torch_dense
-from maskformer_jax.parts.position_encoding import encode_positions
 from maskformer_jax.parts.transformer_decoders.maskformer.config import MaskFormerDecoderConfig
 from maskformer_jax.parts.transformer_layers import TransformerDecoderLayer
 from maskformer_jax.parts.transformer_stack import TransformerStack
@@ -53,6 +53,7 @@ class TransformerDecoder(TransformerStack, kw_only=True):
         mask_features: Float[Array, "b h w c"],
         *,
         train: bool = False,
+        extent: Extent = None,
     ) -> Predictions:
         """Predict N pairs of class and mask from every layer.
 
@@ -60,8 +61,10 @@ class TransformerDecoder(TransformerStack, kw_only=True):
             features: maps by their stride, of which the coarsest is attended to.
             mask_features: the per-pixel embeddings.
             train: turns dropout on, which needs the "dropout" rng.
+            extent: of each image, padding included; None: all of the batch.
         """
-        outputs = self._decode(features[max(features)], train=train)  # [L, B, Q, d]
+        stride = max(features)
+        outputs = self._decode(features[stride], at_stride(extent, stride), train=train)
         class_logits = None
         if self.num_classes is not None:
             head = partial(torch_dense, self.num_classes + 1, fan_in=self.hidden_dim)
@@ -87,10 +90,10 @@ class TransformerDecoder(TransformerStack, kw_only=True):
         return jnp.stack([head(x) for head, x in zip(heads, outputs, strict=True)])
 
     def _decode(
-        self, feature: Float[Array, "b h5 w5 c5"], *, train: bool
+        self, feature: Float[Array, "b h5 w5 c5"], extent: Extent, *, train: bool
     ) -> Float[Array, "l b q d"]:
         """Run the layers; one norm, shared by all, is applied to each output handed out."""
-        batch, height, width, channels = feature.shape
+        batch, channels = len(feature), feature.shape[-1]
         query_embed = self.param(
             "query_embed", nn.initializers.normal(1.0), (self.num_queries, self.hidden_dim)
         )
@@ -99,9 +102,7 @@ class TransformerDecoder(TransformerStack, kw_only=True):
             return jnp.broadcast_to(query_embed[None, None], shape)
         if channels != self.hidden_dim or self.enforce_input_proj:
             feature = self._project(feature)
-        memory = feature.reshape(batch, height * width, self.hidden_dim)
-        position = encode_positions(height, width, dim=self.hidden_dim)
-        memory_position = jnp.broadcast_to(position.reshape(1, *memory.shape[1:]), memory.shape)
+        memory = self._tokens(feature, extent)
         x = jnp.zeros((batch, self.num_queries, self.hidden_dim), query_embed.dtype)
         query_position = jnp.broadcast_to(query_embed[None], x.shape)
         outputs = []
@@ -109,9 +110,10 @@ class TransformerDecoder(TransformerStack, kw_only=True):
             x = self._run(
                 layer,
                 x,
-                memory,
+                memory.values,
                 query_position=query_position,
-                memory_position=memory_position,
+                memory_position=memory.position,
+                memory_mask=memory.mask,
                 train=train,
             )
             outputs.append(x)
