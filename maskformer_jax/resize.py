@@ -136,6 +136,32 @@ def bilinear_taps(in_size: int, out_size: int) -> tuple[np.ndarray, np.ndarray, 
     return bilinear_taps_at((np.arange(out_size) + 0.5) * (in_size / out_size), in_size)
 
 
+def bilinear_taps_of_data(
+    index: Int[Array, " n"], in_size: Int[Array, ""], out_size: Int[Array, ""]
+) -> tuple[Int[Array, " n"], Int[Array, " n"], Float[Array, " n"]]:
+    """`bilinear_taps` of some output pixels where the sizes are data.
+
+    Computed in whole numbers: float32 positions of large images would be off by 1e-4 pixels. The
+    product of the sizes must be below 2^30.
+
+    Args:
+        index: output pixels; past the end of the axis they read its last pixel.
+        in_size: of the axis before resizing.
+        out_size: of the axis after it.
+
+    Returns:
+        As `bilinear_taps`; the weights are float32, correctly rounded.
+    """
+    index = jnp.minimum(index, out_size - 1)
+    # The position (index + 0.5) * in / out - 0.5 in units of half an output pixel.
+    position = jnp.maximum((2 * index + 1) * in_size - out_size, 0)
+    low = position // (2 * out_size)
+    fraction = position - low * (2 * out_size)
+    weight = fraction.astype(jnp.float32) / (2 * out_size).astype(jnp.float32)
+    low = jnp.minimum(low, in_size - 1)
+    return low, jnp.minimum(low + 1, in_size - 1), weight
+
+
 def _resize_axis(x: Array, out_size: int, *, axis: int) -> Array:
     weights = jnp.asarray(_bilinear_matrix(x.shape[axis], out_size), x.dtype)
     equation = "oi,...ix->...ox" if axis == -2 else "oi,...xi->...xo"

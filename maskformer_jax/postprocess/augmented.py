@@ -14,9 +14,8 @@ from jaxtyping import Float, Int
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.per_pixel import per_pixel_scores
-from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels
+from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels, take
 from maskformer_jax.postprocess.semantic import semantic_scores
-from maskformer_jax.types import Size
 
 
 class View(NamedTuple):
@@ -48,7 +47,7 @@ def augmented_inference(
         ValueError: the views have different output sizes.
     """
     scores = _mean_scores(class_logits, mask_logits, views, resize_before_inference)
-    return all_rows(scores, _output_size(views)[0])
+    return all_rows(scores, _check_output_sizes(views).output_bound[0])
 
 
 def augmented_labels(
@@ -65,15 +64,24 @@ def augmented_labels(
     num_classes = len(mask_logits[0]) if classes is None else classes.shape[-1] - 1
     channels = max(num_classes, len(mask_logits[0]))
     return argmax_labels(
-        scores, _output_size(views), channels=channels, rows_per_band=rows_per_band
+        scores, _check_output_sizes(views), channels=channels, rows_per_band=rows_per_band
     )
 
 
-def _output_size(views: Sequence[View]) -> Size:
-    first, *others = {view.sizes.output_size for view in views}
+def _check_output_sizes(views: Sequence[View]) -> ImageSizes:
+    first, *others = {view.sizes.output_bound for view in views}
     if others:
         raise ValueError(f"views of one image have different output sizes: {first}, {others}")
-    return first
+    return views[0].sizes
+
+
+def mirrored(scores: RowFunction, sizes: ImageSizes) -> RowFunction:
+    """Scores at the output's size, mirrored left to right."""
+    if sizes.bounds is None:
+        return lambda rows: scores(rows)[..., ::-1]
+    columns = jnp.arange(sizes.bounds.output_size[1], dtype=jnp.int32)
+    columns = jnp.maximum(sizes.output_size[1] - 1 - columns, 0)
+    return lambda rows: take(scores(rows), columns, axis=-1)
 
 
 def _mean_scores(
@@ -92,7 +100,7 @@ def _mean_scores(
                 sizes=view.sizes,
                 resize_before_inference=resize_before_inference,
             )
-        return (lambda rows: scores(rows)[..., ::-1]) if view.mirrored else scores
+        return mirrored(scores, view.sizes) if view.mirrored else scores
 
     sources = [of_view(*one) for one in zip(class_logits, mask_logits, views, strict=True)]
 

@@ -48,9 +48,9 @@ def general_semantic_labels(
     masks = output_masks(mask_logits, sizes)
     owners = map_bands(
         lambda rows, _: queries.assign_pixels(jax.nn.sigmoid(masks(rows))),
-        output_size=sizes.output_size,
+        sizes=sizes,
         channels=len(mask_logits),
         rows_per_band=rows_per_band,
     )
-    labels = queries.label[join_bands(owners, sizes.output_size[0])]
+    labels = queries.label[join_bands(owners, sizes.output_bound[0])]
     return jnp.where(queries.selected.any(), labels, VOID)

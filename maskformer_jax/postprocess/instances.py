@@ -8,11 +8,10 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
-from maskformer_jax.postprocess.image_sizes import ImageSizes
+from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.masks import output_masks
 from maskformer_jax.postprocess.row_bands import join_bands, map_bands
 from maskformer_jax.precision import at_least_float32_dtype
-from maskformer_jax.types import Size
 
 
 class Instances(NamedTuple):
@@ -29,9 +28,10 @@ def instance_inference(
     mask_logits: Float[Array, "q h w"],
     is_thing: Bool[Array | np.ndarray, " k"],
     *,
-    padded_size: Size,
-    image_size: Size,
-    output_size: Size,
+    padded_size: tuple[Any, Any],
+    image_size: tuple[Any, Any],
+    output_size: tuple[Any, Any],
+    bounds: SizeBounds | None = None,
     max_instances: int = 100,
     rows_per_band: int | None = None,
 ) -> Instances:
@@ -47,10 +47,11 @@ def instance_inference(
         padded_size: of the input after padding.
         image_size: of the input before padding.
         output_size: usually that of the original image.
+        bounds: where the three sizes are data: what is known of them beforehand.
         max_instances: n, clipped to Q times K.
         rows_per_band: output rows computed at once; by default chosen to bound memory.
     """
-    sizes = ImageSizes(padded_size, image_size, output_size)
+    sizes = ImageSizes(padded_size, image_size, output_size, bounds)
     dtype = at_least_float32_dtype(mask_logits.dtype)
     num_classes = class_logits.shape[1] - 1
     probabilities = jax.nn.softmax(class_logits.astype(dtype), axis=-1)[:, :-1]
@@ -59,20 +60,20 @@ def instance_inference(
     query, label = pair // num_classes, (pair % num_classes).astype(jnp.int32)
     masks = output_masks(mask_logits[query], sizes)
 
-    def one_band(rows: Array, is_row: Array) -> tuple[Array, Array, Array]:
+    def one_band(rows: Array, is_output: Array) -> tuple[Array, Array, Array]:
         logits = masks(rows)
-        inside = (logits > 0) & is_row[None, :, None]
+        inside = (logits > 0) & is_output[None]
         total = jnp.where(inside, jax.nn.sigmoid(logits), 0).sum(axis=(1, 2))
         return inside, total, inside.sum(axis=(1, 2), dtype=jnp.int32)
 
     inside, total, area = map_bands(
-        one_band, output_size=output_size, channels=num_instances, rows_per_band=rows_per_band
+        one_band, sizes=sizes, channels=num_instances, rows_per_band=rows_per_band
     )
     area = area.sum(axis=0)
     # The small constant keeps an empty mask from dividing by zero.
     mask_score = total.sum(axis=0) / (area.astype(dtype) + 1e-6)
     return Instances(
-        masks=join_bands(inside, output_size[0]),
+        masks=join_bands(inside, sizes.output_bound[0]),
         label=label,
         score=class_score * mask_score,
         valid=jnp.asarray(is_thing)[label] & (area > 0),

@@ -4,19 +4,40 @@ from jax import Array
 from jaxtyping import Float
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
-from maskformer_jax.postprocess.row_bands import RowFunction, cut_columns, resized, rows_of
+from maskformer_jax.postprocess.resized_rows import resized, resized_within
+from maskformer_jax.postprocess.row_bands import RowFunction, cut_columns, rows_of
 from maskformer_jax.precision import at_least_float32_dtype
 
 
 def input_masks(mask_logits: Float[Array, "q h w"], sizes: ImageSizes) -> RowFunction:
     """Mask logits resized to the padded input and cropped to the image, at least float32.
 
-    Only columns are cropped: rows below the image remain available, but are never requested.
+    Rows below the image remain available, but are never requested. Without bounds, columns are
+    cropped; with bounds, those to the right of the image remain and are never read.
     """
     masks = mask_logits.astype(at_least_float32_dtype(mask_logits.dtype))
     height, width = masks.shape[1:]
-    padded = resized(rows_of(masks), from_size=(height, width), to_size=sizes.padded_size)
-    return cut_columns(padded, sizes.image_size[1])
+    bounds = sizes.bounds
+    if bounds is None:
+        padded = resized(rows_of(masks), from_size=(height, width), to_size=sizes.padded_size)
+        return cut_columns(padded, sizes.image_size[1])
+    stride = -(-bounds.padded_size[0] // height)
+    return resized_within(
+        rows_of(masks),
+        from_size=logits_size(mask_logits, sizes),
+        to_size=sizes.padded_size,
+        from_bound=(height, width),
+        to_bound=bounds.padded_size,
+        shrinkage=2 / stride,  # one over the stride, but that small maps are rounded up
+    )
+
+
+def logits_size(mask_logits: Float[Array, "q h w"], sizes: ImageSizes) -> tuple[Array, Array]:
+    """The part of the mask logits that belongs to the padded image, where sizes are data."""
+    assert sizes.bounds is not None
+    stride = -(-sizes.bounds.padded_size[0] // mask_logits.shape[1])
+    height, width = sizes.padded_size
+    return -(-height // stride), -(-width // stride)
 
 
 def output_masks(mask_logits: Float[Array, "q h w"], sizes: ImageSizes) -> RowFunction:
@@ -26,4 +47,14 @@ def output_masks(mask_logits: Float[Array, "q h w"], sizes: ImageSizes) -> RowFu
 
 def to_output(source: RowFunction, sizes: ImageSizes) -> RowFunction:
     """Maps of the image's size, resized to the output's."""
-    return resized(source, from_size=sizes.image_size, to_size=sizes.output_size)
+    bounds = sizes.bounds
+    if bounds is None:
+        return resized(source, from_size=sizes.image_size, to_size=sizes.output_size)
+    return resized_within(
+        source,
+        from_size=sizes.image_size,
+        to_size=sizes.output_size,
+        from_bound=bounds.padded_size,
+        to_bound=bounds.output_size,
+        shrinkage=bounds.shrinkage,
+    )

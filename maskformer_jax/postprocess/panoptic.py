@@ -8,12 +8,11 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
-from maskformer_jax.postprocess.image_sizes import ImageSizes
+from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.masks import output_masks
 from maskformer_jax.postprocess.query_selection import select_queries
 from maskformer_jax.postprocess.row_bands import join_bands, map_bands
 from maskformer_jax.precision import at_least_float32_dtype
-from maskformer_jax.types import Size
 
 
 class PanopticSegmentation(NamedTuple):
@@ -34,9 +33,10 @@ def panoptic_inference(
     mask_logits: Float[Array, "q h w"],
     is_thing: Bool[Array | np.ndarray, " k"],
     *,
-    padded_size: Size,
-    image_size: Size,
-    output_size: Size,
+    padded_size: tuple[Any, Any],
+    image_size: tuple[Any, Any],
+    output_size: tuple[Any, Any],
+    bounds: SizeBounds | None = None,
     object_mask_threshold: float | Float[Array, ""] = 0.8,
     overlap_threshold: float | Float[Array, ""] = 0.8,
     rows_per_band: int | None = None,
@@ -58,28 +58,29 @@ def panoptic_inference(
         padded_size: of the input after padding.
         image_size: of the input before padding.
         output_size: usually that of the original image.
+        bounds: where the three sizes are data: what is known of them beforehand.
         object_mask_threshold: 0..1; the paper uses 0.8 for COCO and 0.7 for ADE20K.
         overlap_threshold: 0..1.
         rows_per_band: output rows computed at once; by default chosen to bound memory.
     """
-    sizes = ImageSizes(padded_size, image_size, output_size)
+    sizes = ImageSizes(padded_size, image_size, output_size, bounds)
     dtype = at_least_float32_dtype(mask_logits.dtype)
     num_queries = len(class_logits)
     queries = select_queries(class_logits.astype(dtype), threshold=object_mask_threshold)
     masks = output_masks(mask_logits, sizes)
 
-    def one_band(rows: Array, is_row: Array) -> tuple[Array, Array, Array]:
+    def one_band(rows: Array, is_output: Array) -> tuple[Array, Array, Array]:
         mask = jax.nn.sigmoid(masks(rows))
         owner = queries.assign_pixels(mask)
         owned = owner[None] == jnp.arange(num_queries, dtype=jnp.int32)[:, None, None]
         owned_area, mask_area = (
-            (pixels & is_row[None, :, None]).sum(axis=(1, 2), dtype=jnp.int32)
+            (pixels & is_output[None]).sum(axis=(1, 2), dtype=jnp.int32)
             for pixels in (owned, mask >= 0.5)
         )
         return owner, owned_area, mask_area
 
     owners, owned_area, mask_area = map_bands(
-        one_band, output_size=output_size, channels=num_queries, rows_per_band=rows_per_band
+        one_band, sizes=sizes, channels=num_queries, rows_per_band=rows_per_band
     )
     owned_area, mask_area = owned_area.sum(axis=0), mask_area.sum(axis=0)
     share = owned_area.astype(dtype) / jnp.maximum(mask_area, 1).astype(dtype)
@@ -98,7 +99,7 @@ def panoptic_inference(
         return jnp.zeros(num_queries, values.dtype).at[slot].set(values, mode="drop")
 
     return PanopticSegmentation(
-        id_map=segment_id[join_bands(owners, output_size[0])],
+        id_map=segment_id[join_bands(owners, sizes.output_bound[0])],
         valid=by_slot(starts_segment),
         label=by_slot(label),
         is_thing=by_slot(thing),

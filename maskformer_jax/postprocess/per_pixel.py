@@ -4,7 +4,7 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
-from maskformer_jax.postprocess.masks import output_masks
+from maskformer_jax.postprocess.masks import logits_size, output_masks
 from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels
 
 
@@ -20,7 +20,7 @@ def per_pixel_inference(
     Returns:
         Logits of the K classes at the output's size, at least float32.
     """
-    return all_rows(per_pixel_scores(class_maps, sizes=sizes), sizes.output_size[0])
+    return all_rows(per_pixel_scores(class_maps, sizes=sizes), sizes.output_bound[0])
 
 
 def per_pixel_labels(
@@ -28,13 +28,17 @@ def per_pixel_labels(
 ) -> Int[Array, "H W"]:
     """The argmax of `per_pixel_inference`, computed in bands of rows; see `semantic_labels`."""
     scores = per_pixel_scores(class_maps, sizes=sizes)
-    return argmax_labels(
-        scores, sizes.output_size, channels=len(class_maps), rows_per_band=rows_per_band
-    )
+    return argmax_labels(scores, sizes, channels=len(class_maps), rows_per_band=rows_per_band)
 
 
 def per_pixel_scores(class_maps: Float[Array, "k h w"], *, sizes: ImageSizes) -> RowFunction:
     """The rows of `per_pixel_inference`'s scores."""
     # Up to 3 rows or columns more than the padded input has are cropped off with the padding.
-    height, width = class_maps.shape[-2:]
-    return output_masks(class_maps, sizes._replace(padded_size=(4 * height, 4 * width)))
+    height, width = (
+        class_maps.shape[-2:] if sizes.bounds is None else logits_size(class_maps, sizes)
+    )
+    enlarged = sizes._replace(padded_size=(4 * height, 4 * width))
+    if sizes.bounds is not None:
+        bound = (4 * class_maps.shape[-2], 4 * class_maps.shape[-1])
+        enlarged = enlarged._replace(bounds=sizes.bounds._replace(padded_size=bound))
+    return output_masks(class_maps, enlarged)

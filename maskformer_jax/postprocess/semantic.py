@@ -1,24 +1,26 @@
 """Semantic inference: class scores or labels at every pixel (paper section 3.4)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
-from maskformer_jax.postprocess.image_sizes import ImageSizes
+from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.masks import input_masks, to_output
 from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels
 from maskformer_jax.precision import at_least_float32_dtype
-from maskformer_jax.types import Size
 
 
 def semantic_inference(
     class_logits: Float[Array, "q classes"],
     mask_logits: Float[Array, "q h w"],
     *,
-    padded_size: Size,
-    image_size: Size,
-    output_size: Size,
+    padded_size: tuple[Any, Any],
+    image_size: tuple[Any, Any],
+    output_size: tuple[Any, Any],
+    bounds: SizeBounds | None = None,
     resize_before_inference: bool = False,
 ) -> Float[Array, "k H W"]:
     """Score every class at every pixel: the sum over queries of class times mask probability.
@@ -35,19 +37,18 @@ def semantic_inference(
         padded_size: of the input after padding.
         image_size: of the input before padding.
         output_size: usually that of the original image.
+        bounds: where the three sizes are data: what is known of them beforehand.
         resize_before_inference: apply sigmoid and sum after the second resize instead, as the
             panoptic models do.
 
     Returns:
         Scores of the K classes at `output_size`, at least float32.
     """
+    sizes = ImageSizes(padded_size, image_size, output_size, bounds)
     scores = semantic_scores(
-        class_logits,
-        mask_logits,
-        sizes=ImageSizes(padded_size, image_size, output_size),
-        resize_before_inference=resize_before_inference,
+        class_logits, mask_logits, sizes=sizes, resize_before_inference=resize_before_inference
     )
-    return all_rows(scores, output_size[0])
+    return all_rows(scores, sizes.output_bound[0])
 
 
 def semantic_labels(
@@ -77,7 +78,7 @@ def semantic_labels(
         class_logits, mask_logits, sizes=sizes, resize_before_inference=resize_before_inference
     )
     channels = max(class_logits.shape[1] - 1, len(mask_logits))
-    return argmax_labels(scores, sizes.output_size, channels=channels, rows_per_band=rows_per_band)
+    return argmax_labels(scores, sizes, channels=channels, rows_per_band=rows_per_band)
 
 
 def semantic_scores(

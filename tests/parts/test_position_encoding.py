@@ -9,7 +9,7 @@ COMPONENTS = Path(__file__).parents[1] / "golden" / "components.npz"
 
 
 def test_worked_values():
-    x = np.asarray(encode_positions(2, 3, dim=256))
+    x = np.asarray(encode_positions(2, 3, dim=256))[0]
     rows = {  # channel: value in each row, the same in all columns
         0: (2e-6, -3e-6),
         1: (-1, 1),
@@ -36,10 +36,10 @@ def test_equals_the_official_encoding(name):
     with np.load(COMPONENTS) as archive:
         expected = archive[name]
     height, width = (int(n) for n in name.removeprefix("position/").split("x"))
-    actual = np.asarray(encode_positions(height, width, dim=expected.shape[0]))
+    actual = np.asarray(encode_positions(height, width, dim=expected.shape[0]))[0]
     np.testing.assert_allclose(actual.transpose(2, 0, 1), expected, rtol=0, atol=1e-6)
 
 
 def test_transposing_the_grid_swaps_the_halves():
-    x, y = np.asarray(encode_positions(3, 5, dim=8)), np.asarray(encode_positions(5, 3, dim=8))
+    x, y = (np.asarray(encode_positions(*s, dim=8))[0] for s in ((3, 5), (5, 3)))
     np.testing.assert_array_equal(x[..., :4], y.transpose(1, 0, 2)[..., 4:])

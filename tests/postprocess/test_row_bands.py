@@ -20,7 +20,8 @@ from maskformer_jax.postprocess import (
     row_bands,
     semantic_labels,
 )
-from maskformer_jax.postprocess.row_bands import all_rows, join_bands, map_bands, resized, rows_of
+from maskformer_jax.postprocess.resized_rows import resized
+from maskformer_jax.postprocess.row_bands import all_rows, join_bands, map_bands, rows_of
 from maskformer_jax.resize import resize_bilinear
 
 RNG = np.random.default_rng(3)
@@ -44,11 +45,12 @@ def test_number_and_size_of_bands(
     height = output_size[0]
     indices, valid = map_bands(
         lambda *band: band,
-        output_size=output_size,
+        sizes=ImageSizes(output_size, output_size, output_size),
         channels=channels,
         rows_per_band=rows_per_band,
     )
-    assert indices.shape == valid.shape == (bands, rows)
+    assert indices.shape == (bands, rows)
+    assert valid.shape == (bands, rows, 1)
     expected = np.arange(bands * rows)
     np.testing.assert_array_equal(indices.ravel(), np.minimum(expected, height - 1))
     np.testing.assert_array_equal(valid.ravel(), expected < height)
@@ -58,7 +60,7 @@ def test_joined_bands_equal_the_whole_maps() -> None:
     whole = RNG.normal(size=(3, 10, 7))
     bands = map_bands(
         lambda rows, _: jnp.asarray(whole)[:, rows],
-        output_size=(10, 7),
+        sizes=ImageSizes((10, 7), (10, 7), (10, 7)),
         channels=3,
         rows_per_band=4,
     )

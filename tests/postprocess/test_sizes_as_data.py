@@ -1,0 +1,212 @@
+"""Post-processing with sizes as data, against the same functions with sizes known beforehand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maskformer_jax.postprocess import (
+    ImageSizes,
+    View,
+    augmented_labels,
+    general_semantic_labels,
+    instance_inference,
+    panoptic_inference,
+    per_pixel_labels,
+    semantic_inference,
+    semantic_labels,
+)
+from maskformer_jax.postprocess.image_sizes import SizeBounds
+from maskformer_jax.postprocess.row_bands import map_bands
+from maskformer_jax.resize import bilinear_taps, bilinear_taps_of_data, padded_size
+
+BATCH = (96, 128)  # padded size that the network ran on
+LARGEST = (150, 140)
+BOUNDS = SizeBounds(padded_size=BATCH, output_size=LARGEST, shrinkage=2.0)
+# (image, result): enlarged, reduced, as it is, odd, a single pixel.
+CASES = [
+    ((61, 90), (150, 99)),
+    ((96, 128), (48, 64)),
+    ((64, 101), (64, 101)),
+    ((33, 7), (17, 140)),
+    ((1, 1), (1, 1)),
+]
+IS_THING = np.array([True, False, True, False])
+Q, K = 7, 4
+
+
+@pytest.fixture(scope="module")
+def logits() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    classes = rng.normal(size=(Q, K + 1)).astype(np.float32) * 2
+    return jnp.asarray(classes), rng.normal(size=(Q, 24, 32)).astype(np.float32) * 3
+
+
+def alone(masks: np.ndarray, sizes: ImageSizes) -> np.ndarray:
+    height, width = (-(-side // 4) for side in sizes.padded_size)
+    return masks[:, :height, :width]
+
+
+def exact_sizes(case: tuple, multiple: int = 0) -> ImageSizes:
+    image, output = case
+    return ImageSizes(padded_size(image, multiple), image, output)
+
+
+def as_data(sizes: ImageSizes) -> np.ndarray:
+    return np.array(sizes[:3], np.int32)
+
+
+def to_sizes(array: jax.Array, bounds: SizeBounds = BOUNDS) -> ImageSizes:
+    return ImageSizes(*((size[0], size[1]) for size in array), bounds)
+
+
+def crop(array: np.ndarray, sizes: ImageSizes) -> np.ndarray:
+    height, width = sizes.output_size
+    return np.asarray(array)[..., :height, :width]
+
+
+def check(infer, masks, *, rows: tuple = (None, 16), multiple: int = 32) -> None:
+    """`infer(masks, sizes, rows_per_band)` gives the same maps both ways."""
+    for rows_per_band in rows:
+        program = jax.jit(lambda masks, array, n=rows_per_band: infer(masks, to_sizes(array), n))
+        for case in CASES:
+            sizes = exact_sizes(case, multiple)
+            expected = infer(jnp.asarray(alone(masks, sizes)), sizes, None)
+            # Values outside of the image must not count, whatever they are.
+            spoiled = np.full_like(masks, 1e4)
+            spoiled[:, : -(-sizes.padded_size[0] // 4), : -(-sizes.padded_size[1] // 4)] = alone(
+                masks, sizes
+            )
+            actual = program(spoiled, as_data(sizes))
+            for ours, theirs in zip(
+                jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True
+            ):
+                if ours.ndim >= 2:
+                    ours = crop(ours, sizes)
+                if ours.dtype == np.float32:
+                    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+                else:
+                    np.testing.assert_array_equal(ours, theirs)
+        assert program._cache_size() == 1
+
+
+def test_taps_are_those_of_known_sizes():
+    taps = jax.jit(bilinear_taps_of_data)
+    sizes = [*range(1, 40), 128, 427, 640, 800, 1333]
+    for in_size in sizes:
+        for out_size in (1, 2, 3, 7, 32, 33, 480, 1067):
+            index = np.arange(1067)
+            low, high, weight = taps(index, jnp.int32(in_size), jnp.int32(out_size))
+            expected = bilinear_taps(in_size, out_size)
+            source = np.zeros((2, out_size))
+            for row, (first, second, part) in zip(
+                source, ((low, high, weight), expected), strict=True
+            ):
+                # The same point between the same pixels, in whichever way it is written.
+                first, second, part = (np.asarray(x)[:out_size] for x in (first, second, part))
+                row[:] = first * (1 - part.astype(np.float64)) + second * part
+                assert first.min() >= 0
+                assert second.max() <= in_size - 1
+            np.testing.assert_allclose(source[0], source[1], atol=2e-7 * in_size, rtol=0)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_semantic_labels(logits, before):
+    classes, masks = logits
+    check(
+        lambda masks, sizes, rows: semantic_labels(
+            classes, masks, sizes=sizes, resize_before_inference=before, rows_per_band=rows
+        ),
+        masks,
+    )
+
+
+def test_semantic_scores(logits):
+    classes, masks = logits
+    check(
+        lambda masks, sizes, rows: semantic_inference(classes, masks, **sizes._asdict()),
+        masks,
+        rows=(None,),
+        multiple=0,
+    )
+
+
+def test_general_labels(logits):
+    classes, masks = logits
+    check(
+        lambda masks, sizes, rows: general_semantic_labels(
+            classes, masks, sizes=sizes, rows_per_band=rows
+        ),
+        masks,
+    )
+
+
+def test_per_pixel_labels(logits):
+    check(
+        lambda masks, sizes, rows: per_pixel_labels(masks, sizes=sizes, rows_per_band=rows),
+        logits[1],
+        multiple=0,
+    )
+
+
+def test_panoptic_segments(logits):
+    classes, masks = logits
+    check(
+        lambda masks, sizes, rows: panoptic_inference(
+            classes,
+            masks,
+            IS_THING,
+            **sizes._asdict(),
+            object_mask_threshold=0.3,
+            overlap_threshold=0.3,
+            rows_per_band=rows,
+        ),
+        masks,
+    )
+
+
+def test_instances(logits):
+    classes, masks = logits
+    check(
+        lambda masks, sizes, rows: instance_inference(
+            classes, masks, IS_THING, **sizes._asdict(), max_instances=9, rows_per_band=rows
+        ),
+        masks,
+    )
+
+
+def test_augmented_labels(logits):
+    classes, masks = logits
+    other = np.random.default_rng(1).normal(size=(Q, 16, 16)).astype(np.float32)
+    bounds = SizeBounds((64, 64), LARGEST, 2.0)
+    program = jax.jit(
+        lambda masks, other, arrays: augmented_labels(
+            [classes] * 2,
+            [masks, other],
+            views=[
+                View(to_sizes(arrays[0]), mirrored=False),
+                View(to_sizes(arrays[1], bounds), mirrored=True),
+            ],
+            rows_per_band=32,
+        )
+    )
+    for image, output in (((61, 90), (150, 99)), ((64, 101), (64, 140))):
+        sizes = exact_sizes((image, output), 32)
+        smaller = exact_sizes(((image[0] // 2, image[1] // 2), output), 32)
+        expected = augmented_labels(
+            [classes] * 2,
+            [jnp.asarray(alone(masks, sizes)), jnp.asarray(alone(other, smaller))],
+            views=[View(sizes, mirrored=False), View(smaller, mirrored=True)],
+        )
+        arrays = np.stack([as_data(sizes), as_data(smaller)])
+        np.testing.assert_array_equal(crop(program(masks, other, arrays), sizes), expected)
+
+
+def test_bands_below_an_image_are_not_computed():
+    sizes = ImageSizes((32, 32), (32, 32), (jnp.int32(10), jnp.int32(4)), BOUNDS)
+    bands = jax.jit(
+        lambda: map_bands(
+            lambda rows, _: jnp.ones((1, 8, 4)), sizes=sizes, channels=1, rows_per_band=8
+        )
+    )()
+    np.testing.assert_array_equal(bands.sum(axis=(1, 2, 3)), [32] * 2 + [0] * 17)
