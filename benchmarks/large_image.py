@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from maskformer_jax.config.io import load_config
-from maskformer_jax.data.eval_examples import EvalExample, resize_for_eval
+from maskformer_jax.data.eval_examples import EvalExample, ExampleList, resize_for_eval
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.models.build import build_model
@@ -48,7 +48,7 @@ def main() -> None:
     evaluator = Evaluator(model, config, categories=info.categories)
     for run in ("with compilation", "without"):
         start = time.perf_counter()
-        evaluator.evaluate(variables, [example], total=1)
+        evaluator.evaluate(variables, ExampleList([example]))
         seconds = time.perf_counter() - start
         print(f"{run}: {seconds:.1f} s, peak {peak_gigabytes():.2f} GiB", flush=True)
 

@@ -1,6 +1,7 @@
 """Loading checkpoints of any kind, ready to use."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +17,16 @@ from maskformer_jax.categories import Category
 from maskformer_jax.checkpoints.load import find_config, find_label_names, read_variables
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import load_config
-from maskformer_jax.data.eval_examples import resize_for_eval
-from maskformer_jax.data.images import load_image
+from maskformer_jax.data.eval_examples import ImageShape, eval_size, resize_for_eval
+from maskformer_jax.data.images import load_image, read_image_size
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.result import Result, to_result
-from maskformer_jax.evaluation.runner import EvalGroup, Evaluator
+from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.models.build import build_model
+from maskformer_jax.types import Size
+
+PREDICTION_PROGRAMS = 4  # for many images at once, of which there are seldom enough for more
 
 
 @dataclass(kw_only=True)
@@ -46,7 +50,7 @@ class Loaded:
     def predict(self, image: Any) -> Result:
         """Segment one image: resize, pad, run the model, post-process.
 
-        Compiles once per image size.
+        Images of similar sizes share a compiled program; see `config.eval.shapes`.
 
         Args:
             image: RGB uint8 [H, W, 3], or the path of an image file.
@@ -54,22 +58,86 @@ class Loaded:
         Raises:
             UserError: the file cannot be read, or the array is not such an image.
         """
-        if isinstance(image, str | Path):
-            image = load_image(Path(image))
-        image = np.asarray(image)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise UserError(
-                f"an image should be uint8 [H, W, 3], RGB, not {image.dtype} {list(image.shape)}"
-            )
-        height, width = image.shape[:2]
-        resized = resize_for_eval(image, self.config.eval)
-        group = EvalGroup([], resized[None], (height, width))
-        outputs = self._evaluator.predict(self.variables, group)
-        return to_result(jax.tree.map(lambda array: array[0], outputs))
+        pixels = _read(image)
+        size = _size(pixels)
+        run = self._evaluator.run(
+            self.variables,
+            self._evaluator.bucket_for(self._shape(size)),
+            [resize_for_eval(pixels, self.config.eval)],
+            [size],
+        )
+        return to_result(run()[0])
+
+    def predict_batch(self, images: Sequence[Any]) -> list[Result]:
+        """Segment many images, `config.eval.batch_size` at a time, in a few compiled programs.
+
+        Args:
+            images: as `predict` takes them.
+
+        Returns:
+            The results in the order of the images, each as `predict` gives it.
+
+        Raises:
+            UserError: a file cannot be read, or an array is not such an image.
+        """
+        results = {index: result for index, _, result in self.predict_images(images)}
+        return [results[index] for index in range(len(images))]
+
+    def predict_images(
+        self, images: Sequence[Any]
+    ) -> Iterator[tuple[int, UInt8[np.ndarray, "_ _ 3"], Result]]:
+        """Segment many images and yield each with its index and its result, in any order.
+
+        The sizes are read first, from the headers of files, and all programs are compiled.
+
+        Raises:
+            UserError: a file cannot be read, or an array is not such an image.
+        """
+        sizes = [_read_size(image) for image in images]
+        evaluator = self._evaluator
+        plan = evaluator.plan([self._shape(size) for size in sizes], most=PREDICTION_PROGRAMS)
+        evaluator.compile(self.variables, plan.buckets)
+        for bucket, indices in evaluator.batches(plan):
+            pixels = [_read(images[index]) for index in indices]
+            for index, one in zip(indices, pixels, strict=True):
+                if _size(one) != sizes[index]:
+                    raise UserError(
+                        f"{images[index]} is {_size(one)} (height, width), but its header says "
+                        f"{sizes[index]}"
+                    )
+            resized = [resize_for_eval(one, self.config.eval) for one in pixels]
+            run = evaluator.run(self.variables, bucket, resized, [_size(one) for one in pixels])
+            for index, one, outputs in zip(indices, pixels, run(), strict=True):
+                yield index, one, to_result(outputs)
+
+    def _shape(self, size: Size) -> ImageShape:
+        return ImageShape(eval_size(size, self.config.eval), size)
 
     @cached_property
     def _evaluator(self) -> Evaluator:
         return Evaluator(self.model, self.config, categories=self.categories)
+
+
+def _read(image: Any) -> UInt8[np.ndarray, "h w 3"]:
+    if isinstance(image, str | Path):
+        image = load_image(Path(image))
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(
+            f"an image should be uint8 [H, W, 3], RGB, not {image.dtype} {list(image.shape)}"
+        )
+    return image
+
+
+def _read_size(image: Any) -> Size:
+    if isinstance(image, str | Path):
+        return read_image_size(Path(image), name=str(image))
+    return _size(_read(image))
+
+
+def _size(image: UInt8[np.ndarray, "h w 3"]) -> Size:
+    height, width = image.shape[:2]
+    return height, width
 
 
 def load_pretrained(

@@ -39,16 +39,12 @@ def evaluate_checkpoint(
         UserError: the config, the checkpoint or the data is wrong.
     """
     loaded = load_pretrained(checkpoint, config=config)
-    examples = eval_examples(
-        config, process_index=jax.process_index(), process_count=jax.process_count()
-    )
+    examples = eval_examples(config)
     files = PredictionFiles(output or Path(), save_predictions, loaded.categories)
     devices = LocalDevices(jax.local_devices()[: _device_limit(config)])
     evaluator = Evaluator(loaded.model, config, categories=loaded.categories, devices=devices)
     metrics = merge_processes(
-        evaluator.evaluate(
-            devices.place(loaded.variables), examples, total=len(examples), on_result=files.add
-        )
+        evaluator.evaluate(devices.place(loaded.variables), examples, on_result=files.add)
     )
     others = gather(files.records)[1:]
     scores = metrics.compute()

@@ -28,7 +28,7 @@ for flag, value in FLAGS.items():
     if flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{flag}={value}".strip()
 
-pytest_plugins = ["drawn_variables"]
+pytest_plugins = ["drawn_variables", "compilations"]
 
 
 # Errors if they are attributed to the package: it raises them, or calls what is deprecated.

@@ -200,7 +200,7 @@ COUNTERPARTS: dict[type, dict[str, str | Counterpart | tuple[str, ...]]] = {
 }
 # Options that the published code does not have: off in its recipes, as they are by default.
 OPTIONS: dict[type, set[str]] = {
-    ModelConfig: {"remat"},
+    ModelConfig: {"remat", "matmul_precision"},
     MaskFormerDecoderConfig: {"type", "share_heads", "self_attention"},
     LossConfig: {
         *("matching", "matcher", "ignore_void", "ignore_padding", "num_points"),
@@ -213,9 +213,17 @@ OPTIONS: dict[type, set[str]] = {
         *("seed", "init_backbone_format", "log_every", "keep_checkpoints", "profile_steps"),
     },
     EvalConfig: {
-        *("batch_size", "size_multiple", "semantic_rule", "general_threshold", "max_instances"),
+        *(
+            "batch_size",
+            "shapes",
+            "max_programs",
+            "semantic_rule",
+            "general_threshold",
+            "max_instances",
+        ),
     },
     MeshConfig: {"data", "fsdp"},
+    Config: {"compile_cache"},
     DistributedConfig: {
         *("launch", "coordinator", "num_processes", "process_id"),
         *("start_timeout_s", "heartbeat_timeout_s"),

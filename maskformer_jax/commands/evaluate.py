@@ -5,6 +5,7 @@ from pathlib import Path
 
 from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
 from maskformer_jax.commands.required_files import require_data
+from maskformer_jax.compile_cache import keep_programs
 from maskformer_jax.config.fields import did_you_mean
 from maskformer_jax.evaluation.prediction_formats import FORMATS
 
@@ -44,6 +45,7 @@ def run(argv: Sequence[str]) -> None:
     from maskformer_jax.distributed import joined
     from maskformer_jax.scoring import evaluate_checkpoint
 
+    keep_programs(config.compile_cache)
     with joined(config.distributed):
         evaluate_checkpoint(
             config,

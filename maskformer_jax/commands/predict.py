@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
+from maskformer_jax.compile_cache import keep_programs
 
 
 def run(argv: Sequence[str]) -> None:
@@ -32,5 +33,6 @@ def run(argv: Sequence[str]) -> None:
     from maskformer_jax.prediction.predict import predict_paths
     from maskformer_jax.pretrained import load_pretrained
 
+    keep_programs(config.compile_cache)
     loaded = load_pretrained(arguments.checkpoint, config=config)
     predict_paths(loaded, arguments.inputs, arguments.output)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from maskformer_jax.commands.parser import CommandParser, read_config
 from maskformer_jax.commands.required_files import require_backbone_file, require_data
+from maskformer_jax.compile_cache import keep_programs
 
 
 def run(argv: Sequence[str]) -> None:
@@ -41,6 +42,7 @@ def run(argv: Sequence[str]) -> None:
 
     from maskformer_jax.training.loop import train
 
+    keep_programs(config.compile_cache)
     if not arguments.report_cost:
         train(config, arguments.workdir)
         return

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from maskformer_jax.validation import require, require_positive, require_range
 
@@ -33,9 +33,11 @@ class EvalConfig:
     task: Literal["semantic", "instance", "panoptic"] = "semantic"
     short_edge: int = 512
     max_size: int = 2048
-    batch_size: int = 1
-    # Inputs are padded to multiples of this, so that few sizes are compiled; 0: exact sizes.
-    size_multiple: int = 0
+    batch_size: int = 1  # images of each device at a time
+    # "buckets": images of many sizes share a few programs, with the results of "exact", which
+    # compiles one for each size.
+    shapes: Literal["buckets", "exact"] = "buckets"
+    max_programs: int = 6  # of the network, with "buckets"
     # "class_sum": each class collects over all queries (paper section 3.4); "general": each pixel
     # to one query, as in the paper's table VII.
     semantic_rule: Literal["class_sum", "general"] = "class_sum"
@@ -45,14 +47,13 @@ class EvalConfig:
     overlap_threshold: float = 0.8  # panoptic: share of its mask that a segment must keep
     max_instances: int = 100  # of an image, for the task "instance" and AP
     tta: TTAConfig = field(default_factory=TTAConfig)
+    # Of earlier versions; it changed results to compile less.
+    retired_fields: ClassVar[frozenset[str]] = frozenset(("size_multiple",))
 
     def problems(self, path: str) -> Iterator[str]:
         """Describe each wrong value; `path` is that of the section."""
         yield from require_positive(
-            self, path, "short_edge", "max_size", "batch_size", "max_instances"
-        )
-        yield from require_range(
-            self, path, 0, float("inf"), "0 (exact sizes) or more", "size_multiple"
+            self, path, "short_edge", "max_size", "batch_size", "max_programs", "max_instances"
         )
         yield from require_range(
             self,

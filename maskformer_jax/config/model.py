@@ -31,6 +31,9 @@ class ModelConfig:
     size_divisibility: int = 32  # images are padded to a multiple of this; 0: no padding
     # float64 is for checking numbers: JAX_ENABLE_X64=1, and parameters and images of that type.
     compute_dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    # How float32 is multiplied. TPUs and recent GPUs use fewer bits by "default"; "auto": "highest"
+    # for inference in float32, "default" for training and in bfloat16.
+    matmul_precision: Literal["auto", "default", "high", "highest"] = "auto"
     remat: bool = False  # recompute the activations of stages and layers in the backward pass
 
     def problems(self, path: str) -> Iterator[str]:

@@ -31,6 +31,9 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
+    # Where compiled programs are kept for later runs: a folder; "auto": the user's cache folder;
+    # empty: nowhere. The variable JAX_COMPILATION_CACHE_DIR comes first.
+    compile_cache: str = "auto"
 
     def problems(self) -> Iterator[str]:
         """Describe each wrong value, section by section, then the fields that do not agree."""

@@ -1,8 +1,9 @@
 """Evaluation images, decoded and resized by threads ahead of the device."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -18,6 +19,13 @@ from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.types import Size
 
 
+class ImageShape(NamedTuple):
+    """The sizes of an image before and after inference."""
+
+    image_size: Size  # as resized for the network
+    output_size: Size  # of its result, that of the original image
+
+
 class EvalExample(NamedTuple):
     """An evaluation image resized for the network, with its annotations at the original size."""
 
@@ -28,21 +36,36 @@ class EvalExample(NamedTuple):
     panoptic: PanopticLabels | None = None
     instances: tuple[Instance, ...] | None = None
 
+    @property
+    def shape(self) -> ImageShape:
+        """The sizes of the image before and after inference."""
+        height, width = self.image.shape[:2]
+        return ImageShape((height, width), self.original_size)
+
 
 class EvalExamples:
-    """The evaluation images of one process in a fixed order; may be iterated repeatedly."""
+    """The images of the evaluation split; may be read repeatedly, in any order."""
 
-    def __init__(self, source: Source, indices: range, config: Config) -> None:
+    def __init__(self, source: Source, config: Config) -> None:
         self._source = source
-        self._indices = indices
         self._config = config
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._source)
 
     def __iter__(self) -> Iterator[EvalExample]:
+        return self.read(range(len(self)))
+
+    @cached_property
+    def shapes(self) -> list[ImageShape]:
+        """The sizes of all images, from file headers or annotations: no image is decoded."""
+        with ThreadPoolExecutor(max(self._config.data.num_threads, 1)) as pool:
+            return list(pool.map(self._shape, range(len(self))))
+
+    def read(self, order: Iterable[int]) -> Iterator[EvalExample]:
+        """Read examples by their index, some of them ahead."""
         threads = max(self._config.data.num_threads, 1)
-        indices = iter(self._indices)
+        indices = iter(order)
         with ThreadPoolExecutor(threads) as pool:
             pending: deque[Future[EvalExample]] = deque()
             try:
@@ -57,6 +80,10 @@ class EvalExamples:
                 for future in pending:
                     future.cancel()
 
+    def _shape(self, index: int) -> ImageShape:
+        size = self._source.image_size(index)
+        return ImageShape(eval_size(size, self._config.eval), size)
+
     def _read(self, index: int) -> EvalExample:
         example = self._source[index]
         image = resize_for_eval(example.image, self._config.eval)
@@ -70,26 +97,39 @@ class EvalExamples:
         )
 
 
-def eval_examples(
-    config: Config, *, process_index: int = 0, process_count: int = 1
-) -> EvalExamples:
-    """Return this process's examples of the evaluation split.
+class ExampleList:
+    """Examples in memory, to be evaluated like those of a split."""
 
-    Process p of n gets examples p, p + n, p + 2n, ..., so shares differ by at most one.
+    def __init__(self, examples: Sequence[EvalExample]) -> None:
+        self._examples = examples
+        self.shapes = [example.shape for example in examples]
+
+    def read(self, order: Iterable[int]) -> Iterator[EvalExample]:
+        """The examples with these indices."""
+        return (self._examples[index] for index in order)
+
+
+def eval_examples(config: Config) -> EvalExamples:
+    """Return the examples of the evaluation split.
 
     Raises:
-        UserError: the data set is wrong; while iterating, an example is.
+        UserError: the data set is wrong; while reading, an example is.
     """
     data = config.data
     source = open_source(data, data.eval_split, load_dataset_info(data.dataset))
     # Examples are processed in parallel already; threads inside OpenCV would only compete.
     cv2.setNumThreads(0)
-    return EvalExamples(source, range(process_index, len(source), process_count), config)
+    return EvalExamples(source, config)
+
+
+def eval_size(size: Size, config: EvalConfig) -> Size:
+    """The size of an image with a shorter side of `short_edge`, the longer at most `max_size`."""
+    return shortest_edge_size(size, config.short_edge, config.max_size)
 
 
 def resize_for_eval(
     image: UInt8[np.ndarray, "h w 3"], config: EvalConfig
 ) -> UInt8[np.ndarray, "new_h new_w 3"]:
-    """Resize an image to a shorter side of `short_edge`, its longer side at most `max_size`."""
-    size = shortest_edge_size(image.shape[:2], config.short_edge, config.max_size)
-    return resize_image(image, size)
+    """Resize an image to its `eval_size`."""
+    height, width = image.shape[:2]
+    return resize_image(image, eval_size((height, width), config))

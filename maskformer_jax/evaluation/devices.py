@@ -26,7 +26,7 @@ class LocalDevices:
     def __len__(self) -> int:
         return self._mesh.size
 
-    def spread(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def spread(self, function: Callable[[Any, Any], Any]) -> jax.stages.Wrapped:
         """Compile `function(variables, images)` with axis 0 of images and results sharded."""
         if len(self) == 1:
             return jax.jit(function)
@@ -42,6 +42,10 @@ class LocalDevices:
                 check_vma=False,
             )
         )
+
+    def split(self, batch: Any) -> Any:
+        """Send a batch, or its shapes and dtypes, to the devices: a part of axis 0 to each."""
+        return jax.device_put(batch, NamedSharding(self._mesh, PartitionSpec(_AXIS)))
 
     def place(self, variables: Any) -> Any:
         """Replicate the variables on each device.

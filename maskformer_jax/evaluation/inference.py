@@ -1,7 +1,8 @@
 """From images to the results of a task, as functions to be compiled.
 
-Network and post-processing are separate: the network depends only on the input size, and its
-compiled form serves all output sizes and all views of test-time augmentation.
+A batch holds images of one bucket. Where the bucket is exact, all sizes are known beforehand; else
+the sizes of each image are data, int32 [B, 3, 2]: (height, width) of the padded image, the image
+and its result, as in `ImageSizes`.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +26,12 @@ from maskformer_jax.postprocess import (
     per_pixel_labels,
     semantic_labels,
 )
+from maskformer_jax.postprocess.image_sizes import SizeBounds
+from maskformer_jax.precision import multiply_in
 from maskformer_jax.types import Predictions
+
+# Variables and a batch, a tree of arrays with a leading axis B, to a tree of such arrays.
+Program = Callable[[Any, Any], Any]
 
 
 class Outputs(NamedTuple):
@@ -40,40 +46,70 @@ class Outputs(NamedTuple):
     semantic_tta: Any = None  # as `semantic`, with test-time augmentation
 
 
-def make_network(apply: Callable[..., Any]) -> Callable[[Any, tuple[Any, Any]], Predictions]:
-    """A function from variables and (images, image_valid) to the last layer's predictions.
+def make_network(apply: Callable[..., Any], *, precision: str | None) -> Program:
+    """A function from variables and (images, extent) to the last layer's predictions.
 
     Args:
-        apply: of a MaskFormer or a per-pixel baseline.
+        apply: of a MaskFormer or a per-pixel baseline; `extent` is None where the images fill the
+            batch.
+        precision: of matrix products and convolutions, from `precision.resolve_precision`.
     """
 
-    def network(variables: Any, inputs: tuple[Any, Any]) -> Predictions:
-        images, image_valid = inputs
-        arguments = (images,) if image_valid is None else (images, image_valid)
-        predictions: Any = apply(variables, *arguments)
+    def network(variables: Any, batch: tuple[Any, Any]) -> Predictions:
+        images, extent = batch
+        with multiply_in(precision):
+            predictions: Any = apply(variables, images, extent=extent)
         return jax.tree.map(lambda x: x[-1], predictions)
 
     return network
 
 
-def make_postprocess(
-    settings: EvalConfig, categories: Sequence[Category], *, sizes: ImageSizes
-) -> Callable[[Any, Predictions], Outputs]:
-    """A function from (unused variables and) a batch of predictions to the batch's `Outputs`.
+def make_inference(
+    network: Program,
+    settings: EvalConfig,
+    categories: Sequence[Category],
+    *,
+    sizes: ImageSizes | SizeBounds,
+) -> Program:
+    """A function from variables and (images, sizes) to the batch's `Outputs`.
 
     The task "semantic" gives labels, "instance" gives instances, and "panoptic" gives all three.
     Images are post-processed one by one: the maps of one image are large, and this makes the
     results of a batch those of its images alone.
 
     Args:
+        network: from `make_network`.
         settings: task, rules and thresholds.
         categories: K categories in label order.
-        sizes: of all images in the batch.
+        sizes: of all images, whose batches then hold None for sizes; or their bounds.
+    """
+    infer = make_postprocess(settings, categories)
+
+    def inference(variables: Any, batch: tuple[Any, Any]) -> Outputs:
+        images, data = batch
+        predictions = network(variables, (images, extent_of(data)))
+
+        def infer_one(one: tuple[Predictions, Any]) -> Outputs:
+            return infer(*one[0], image_sizes(sizes, one[1]))
+
+        return jax.lax.map(infer_one, (predictions, data))
+
+    return inference
+
+
+def make_postprocess(
+    settings: EvalConfig, categories: Sequence[Category]
+) -> Callable[[Array | None, Array, ImageSizes], Outputs]:
+    """A function from class logits, mask logits and sizes of one image to its `Outputs`.
+
+    Args:
+        settings: task, rules and thresholds.
+        categories: K categories in label order.
     """
     task = settings.task
     is_thing = np.array([category.is_thing for category in categories])
 
-    def infer_labels(class_logits: Array, mask_logits: Array) -> Array:
+    def infer_labels(class_logits: Array, mask_logits: Array, sizes: ImageSizes) -> Array:
         if settings.semantic_rule == "general":
             return general_semantic_labels(
                 class_logits, mask_logits, sizes=sizes, score_threshold=settings.general_threshold
@@ -86,12 +122,12 @@ def make_postprocess(
             resize_before_inference=settings.resize_before_inference or task == "panoptic",
         )
 
-    def infer(class_logits: Array | None, mask_logits: Array) -> Outputs:
+    def infer(class_logits: Array | None, mask_logits: Array, sizes: ImageSizes) -> Outputs:
         if class_logits is None:
             return Outputs(semantic=per_pixel_labels(mask_logits, sizes=sizes))
         semantic = panoptic = instances = None
         if task != "instance":
-            semantic = infer_labels(class_logits, mask_logits)
+            semantic = infer_labels(class_logits, mask_logits, sizes)
         if task == "panoptic":
             panoptic = panoptic_inference(
                 class_logits,
@@ -111,31 +147,47 @@ def make_postprocess(
             )
         return Outputs(semantic, panoptic, instances)
 
-    def postprocess(_: Any, predictions: Predictions) -> Outputs:
-        return jax.lax.map(lambda one: infer(*one), predictions)
-
-    return postprocess
+    return infer
 
 
 def make_augmented(
-    settings: EvalConfig, views: Sequence[View]
-) -> Callable[[Any, tuple[Predictions, ...]], Array]:
-    """A function from (unused variables and) the views' predictions to labels, int32 [B, H, W].
+    settings: EvalConfig, views: Sequence[tuple[ImageSizes | SizeBounds, bool]]
+) -> Program:
+    """A function from (unused variables and) the views of images to labels, int32 [B, H, W].
+
+    The batch has, for each view, the predictions and the sizes.
 
     Args:
         settings: rules.
-        views: how the inputs were made. There is one `Predictions`, with an axis B, for each view.
+        views: sizes of each view, or their bounds, and whether it is mirrored.
     """
 
-    def infer(predictions: tuple[Predictions, ...]) -> Array:
+    def infer(batch: Sequence[tuple[Predictions, Any]]) -> Array:
         return augmented_labels(
-            [one.class_logits for one in predictions],
-            [one.mask_logits for one in predictions],
-            views=views,
+            [predictions.class_logits for predictions, _ in batch],
+            [predictions.mask_logits for predictions, _ in batch],
+            views=[
+                View(image_sizes(sizes, data), mirrored)
+                for (sizes, mirrored), (_, data) in zip(views, batch, strict=True)
+            ],
             resize_before_inference=settings.resize_before_inference,
         )
 
-    def postprocess(_: Any, predictions: tuple[Predictions, ...]) -> Array:
-        return jax.lax.map(infer, predictions)
+    def postprocess(_: Any, batch: Sequence[tuple[Predictions, Any]]) -> Array:
+        return jax.lax.map(infer, batch)
 
     return postprocess
+
+
+def extent_of(sizes: Any) -> Any:
+    """The extents of the images of a batch, from their sizes; None where these are known."""
+    return None if sizes is None else sizes[:, 1]
+
+
+def image_sizes(sizes: ImageSizes | SizeBounds, data: Array | None) -> ImageSizes:
+    """The sizes of one image: known beforehand, or data within these bounds."""
+    if isinstance(sizes, ImageSizes):
+        return sizes
+    assert data is not None
+    padded, image, output = ((size[0], size[1]) for size in data)
+    return ImageSizes(padded, image, output, bounds=sizes)

@@ -80,7 +80,9 @@ class PredictionFiles:
         Raises:
             UserError: a file cannot be written.
         """
-        for file, records in self.records.items():
+        for file, found in self.records.items():
+            # In the order of the images, in whatever order they were evaluated.
+            records = sorted(found, key=lambda one: str(one.get("image_id", one.get("file_name"))))
             content: Any = records
             if file == "panoptic.json":
                 categories = [

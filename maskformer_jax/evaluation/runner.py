@@ -1,48 +1,56 @@
 """Running a model over a data set and collecting its metrics."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Int, UInt8
 
 from maskformer_jax.categories import Category
-from maskformer_jax.config import Config, Size, TTAConfig
-from maskformer_jax.data.eval_examples import EvalExample
-from maskformer_jax.data.transforms import resize_image, shortest_edge_size
+from maskformer_jax.config import Config
+from maskformer_jax.data.eval_examples import EvalExample, ImageShape
 from maskformer_jax.distributed import gather, is_primary
+from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.buckets import Bucket, BucketPool, Plan, plan_buckets, round_up
 from maskformer_jax.evaluation.devices import LocalDevices
-from maskformer_jax.evaluation.inference import (
-    Outputs,
-    make_augmented,
-    make_network,
-    make_postprocess,
-)
+from maskformer_jax.evaluation.inference import Outputs, extent_of
 from maskformer_jax.evaluation.metrics import TaskMetrics
-from maskformer_jax.postprocess import ImageSizes, View
+from maskformer_jax.evaluation.programs import Programs
+from maskformer_jax.evaluation.views import add_views, make_views, view_sizes
 from maskformer_jax.progress import Progress
-from maskformer_jax.resize import padded_size
-from maskformer_jax.types import Predictions
+from maskformer_jax.types import Size
 
-_MAX_WAITING = 256  # examples held back until a batch of their size is full
+Image = UInt8[np.ndarray, "_ _ 3"]
 
 
-class EvalGroup(NamedTuple):
-    """Examples that share a batch: equal input sizes and equal output sizes."""
+@runtime_checkable
+class Examples(Protocol):
+    """What an evaluation reads: see `data.eval_examples.EvalExamples`."""
 
-    examples: list[EvalExample]
-    images: np.ndarray  # uint8 [B, H, W, 3], padded with blank images to the full batch size
-    output_size: Size
+    @property
+    def shapes(self) -> Sequence[ImageShape]:
+        """The sizes of all images."""
+
+    def read(self, order: Iterable[int]) -> Iterator[EvalExample]:
+        """Read examples by their index."""
+
+
+class Batch(NamedTuple):
+    """Images that run together, by their index; at most as many as fit."""
+
+    bucket: Bucket
+    indices: list[int]
 
 
 class Evaluator:
-    """Runs a model on examples; compiles the network once per input size.
+    """Runs a model on images of any sizes, in the programs of a few buckets.
 
     Args:
         model: a MaskFormer or a per-pixel baseline.
-        config: its recipe; `eval` and `model.size_divisibility` are used.
+        config: its recipe; `eval` and `model` are used.
         categories: K categories in label order.
         devices: devices that share the work; each takes `eval.batch_size` images at a time.
     """
@@ -55,107 +63,212 @@ class Evaluator:
         categories: Sequence[Category],
         devices: LocalDevices | None = None,
     ) -> None:
-        self._model = model
         self._config = config
         self._categories = tuple(categories)
-        self._devices = LocalDevices() if devices is None else devices
-        self._postprocess = lru_cache(maxsize=None)(self._compile_postprocess)
-        self._augmented = lru_cache(maxsize=None)(self._compile_augmented)
+        self._programs = Programs(
+            model,
+            config,
+            categories=categories,
+            devices=LocalDevices() if devices is None else devices,
+        )
 
     @cached_property
-    def _network(self) -> Callable[[Any, Any], Predictions]:
-        return self._devices.spread(make_network(self._model.apply))
-
-    def predict(self, variables: Any, group: EvalGroup) -> Outputs:
-        """The results of a group as NumPy arrays with a leading axis B, at the output size."""
-        predictions = self._run_network(variables, group.images)
-        outputs = self._postprocess(self._sizes(group.images, group.output_size))((), predictions)
-        if self._config.eval.tta.enabled:
-            outputs = outputs._replace(semantic_tta=self._predict_augmented(variables, group))
-        return jax.tree.map(np.asarray, outputs)
-
-    def _predict_augmented(self, variables: Any, group: EvalGroup) -> Any:
-        batches = list(make_views(group.images, self._config.eval.tta))
-        # All views are kept as logits, which are small, until the last has been run.
-        predictions = tuple(self._run_network(variables, images) for images, _ in batches)
-        views = tuple(
-            View(self._sizes(images, group.output_size), mirrored) for images, mirrored in batches
+    def _pool(self) -> BucketPool:
+        return BucketPool(
+            most=self._config.eval.max_programs,
+            size_divisibility=self._config.model.size_divisibility,
         )
-        return self._augmented(views)((), predictions)
 
-    def _run_network(self, variables: Any, images: np.ndarray) -> Predictions:
-        multiple = self._config.eval.size_multiple
-        if not multiple:
-            return self._network(variables, (images, None))
-        size = padded_size(images.shape[1:3], multiple)
-        padded = np.zeros((len(images), *size, 3), np.uint8)
-        padded[:, : images.shape[1], : images.shape[2]] = images
-        valid = np.zeros(padded.shape[:3], bool)
-        valid[:, : images.shape[1], : images.shape[2]] = True
-        return self._network(variables, (padded, valid))
+    def plan(self, shapes: Sequence[ImageShape], *, most: int | None = None) -> Plan:
+        """Distribute images over buckets.
 
-    def _sizes(self, images: np.ndarray, output_size: Size) -> ImageSizes:
-        image_size = images.shape[1:3]
-        size = padded_size(image_size, self._config.eval.size_multiple)
-        size = padded_size(size, self._config.model.size_divisibility)
-        return ImageSizes(size, image_size, output_size)
+        Args:
+            shapes: of the images.
+            most: number of buckets, if less than `eval.max_programs`.
+        """
+        settings = self._config.eval
+        options = {
+            "size_divisibility": self._config.model.size_divisibility,
+            "batch_size": self._programs.batch_size,
+        }
+        if settings.shapes == "exact":
+            limit = views_limit = None
+        else:
+            limit = min(most or settings.max_programs, settings.max_programs)
+            if settings.tta.enabled:
+                # Half of the programs for the images themselves, half for their views.
+                limit, views_limit = max(limit // 2, 1), max(limit - limit // 2, 1)
+        plan = plan_buckets(shapes, most=limit, **options)
+        if settings.tta.enabled:
+            plan = add_views(plan, shapes, settings.tta, most=views_limit, **options)
+        return plan
+
+    def bucket_for(self, shape: ImageShape) -> Bucket:
+        """The bucket of one image among images of which nothing is known beforehand."""
+        if self._config.eval.shapes == "exact":
+            return self.plan([shape]).buckets[0]
+        bucket = self._pool.find(shape)
+        if not self._config.eval.tta.enabled:
+            return bucket
+        views = view_sizes(shape.image_size, self._config.eval.tta)
+        return bucket._replace(
+            views=tuple(round_up(ImageShape(size, shape.output_size)) for size in views)
+        )
+
+    def compile(self, variables: Any, buckets: Sequence[Bucket]) -> None:
+        """Compile the programs of buckets side by side."""
+        self._programs.compile(variables, buckets)
+
+    def batches(self, plan: Plan, *, process_index: int = 0, process_count: int = 1) -> list[Batch]:
+        """Split the images of a plan into batches, and take those of one process.
+
+        Every process has the same number of batches; the last ones may be empty.
+        """
+        size = self._programs.batch_size
+        batches = [
+            Batch(bucket, members[i : i + size])
+            for bucket, members in zip(plan.buckets, plan.members, strict=True)
+            for i in range(0, len(members), size)
+        ]
+        while len(batches) % process_count:
+            batches.append(Batch(batches[-1].bucket, []))
+        return batches[process_index::process_count]
+
+    def run(
+        self, variables: Any, bucket: Bucket, images: Sequence[Image], output_sizes: Sequence[Size]
+    ) -> Callable[[], list[Outputs]]:
+        """Start to segment images of one bucket.
+
+        Args:
+            variables: of the model.
+            bucket: that holds them.
+            images: as resized for the network; at most as many as fit into a batch.
+            output_sizes: of their results.
+
+        Returns:
+            A function that waits for the results, NumPy arrays of the images' output sizes.
+        """
+        batch = self._stack(bucket, images, output_sizes)
+        outputs = self._programs.infer(bucket)(variables, batch)
+        if bucket.views:
+            labels = self._run_views(variables, bucket, images, output_sizes)
+            outputs = outputs._replace(semantic_tta=labels)
+
+        def results() -> list[Outputs]:
+            arrays = jax.tree.map(np.asarray, outputs)
+            return [
+                crop_outputs(jax.tree.map(lambda array, i=i: array[i], arrays), size)
+                for i, size in enumerate(output_sizes)
+            ]
+
+        return results
 
     def evaluate(
         self,
         variables: Any,
-        examples: Iterable[EvalExample],
+        examples: Examples,
         *,
-        total: int | None = None,
         on_result: Callable[[EvalExample, Outputs], None] | None = None,
+        watch: Callable[[Sequence[Batch]], Iterable[Batch]] = iter,
     ) -> TaskMetrics:
-        """Compute the task's metrics over all examples.
+        """Compute the task's metrics over this process's share of the examples.
 
         Args:
             variables: of the model.
             examples: with annotations at original size.
-            total: number of examples, for the progress display.
             on_result: called with each example and its results, which have no axis B.
+            watch: iterates over the batches, and may end the evaluation by an exception.
 
         Raises:
             UserError: an example lacks the annotation that the task needs.
         """
         settings = self._config.eval
         metrics = TaskMetrics(settings.task, self._categories, augmented=settings.tta.enabled)
-        group_size = settings.batch_size * len(self._devices)
+        shapes = examples.shapes
+        plan = self.plan(shapes)
+        self.compile(variables, plan.buckets)
+        batches = self.batches(
+            plan, process_index=jax.process_index(), process_count=jax.process_count()
+        )
+        reader = examples.read([index for batch in batches for index in batch.indices])
+        total = sum(len(batch.indices) for batch in batches)
+
+        def finish(group: list[EvalExample], results: Callable[[], list[Outputs]]) -> None:
+            for example, outputs in zip(group, results(), strict=True):
+                metrics.add(example, outputs)
+                if on_result is not None:
+                    on_result(example, outputs)
+            progress.update(len(group))
+
         with Progress(
             total, description="evaluate", unit="image", enabled=is_primary()
         ) as progress:
-            for group in group_examples(examples, group_size):
-                outputs = self.predict(variables, group)
-                for i, example in enumerate(group.examples):
-                    result = jax.tree.map(lambda array, i=i: array[i], outputs)
-                    metrics.add(example, result)
-                    if on_result is not None:
-                        on_result(example, result)
-                progress.update(len(group.examples))
+            waiting: tuple[list[EvalExample], Callable[[], list[Outputs]]] | None = None
+            for batch in watch(batches):
+                group = [_read(reader, shapes[index]) for index in batch.indices]
+                images = [example.image for example in group]
+                sizes = [example.original_size for example in group]
+                started = None
+                if group:
+                    started = (group, self.run(variables, batch.bucket, images, sizes))
+                # The device works on this batch while the host scores the one before.
+                if waiting is not None:
+                    finish(*waiting)
+                waiting = started
+            if waiting is not None:
+                finish(*waiting)
         return metrics
 
-    def _compile_postprocess(self, sizes: ImageSizes) -> Callable[[Any, Any], Outputs]:
-        return self._devices.spread(
-            make_postprocess(self._config.eval, self._categories, sizes=sizes)
-        )
+    def _run_views(
+        self,
+        variables: Any,
+        bucket: Bucket,
+        images: Sequence[Image],
+        output_sizes: Sequence[Size],
+    ) -> Any:
+        settings = self._config.eval.tta
+        views = [list(make_views(image, settings)) for image in images]
+        repeats = 2 if settings.flip else 1
+        buckets = [view for view in bucket.views for _ in range(repeats)]
+        inputs, mirrored = [], []
+        # All views are kept as logits, which are small, until the last has been run.
+        for number, view_bucket in enumerate(buckets):
+            batch, sizes = self._stack(
+                view_bucket, [view[number][0] for view in views], output_sizes
+            )
+            network = self._programs.network(view_bucket)
+            inputs.append((network(variables, (batch, extent_of(sizes))), sizes))
+            mirrored.append(number % repeats == 1)
+        return self._programs.augment(tuple(zip(buckets, mirrored, strict=True)))((), inputs)
 
-    def _compile_augmented(self, views: tuple[View, ...]) -> Callable[[Any, Any], Any]:
-        return self._devices.spread(make_augmented(self._config.eval, views))
+    def _stack(
+        self, bucket: Bucket, images: Sequence[Image], output_sizes: Sequence[Size]
+    ) -> tuple[UInt8[np.ndarray, "b _ _ 3"], Int[np.ndarray, "b 3 2"] | None]:
+        """A full batch; blank images fill it up."""
+        batch = np.zeros((self._programs.batch_size, *bucket.image_size, 3), np.uint8)
+        blank = (self._programs.padded(bucket.image_size), bucket.image_size, (1, 1))
+        sizes = np.array([blank] * len(batch), np.int32)
+        for i, (image, output_size) in enumerate(zip(images, output_sizes, strict=True)):
+            height, width = image.shape[:2]
+            batch[i, :height, :width] = image
+            sizes[i] = self._programs.padded((height, width)), (height, width), output_size
+        return batch, None if bucket.exact else sizes
 
 
-def make_views(images: np.ndarray, settings: TTAConfig) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yield the views of a batch, uint8 [B, h, w, 3], and whether they are mirrored.
+def crop_outputs(outputs: Outputs, size: Size) -> Outputs:
+    """The results of one image, cut from arrays that may be larger."""
+    height, width = size
 
-    Sizes come in the order of `short_edges`, each plain and then mirrored. As published, all are
-    made from the images as resized for evaluation, not from the original files.
-    """
-    for short_edge in settings.short_edges:
-        size = shortest_edge_size(images.shape[1:3], short_edge, settings.max_size)
-        resized = np.stack([resize_image(image, size) for image in images])
-        yield resized, False
-        if settings.flip:
-            yield np.ascontiguousarray(resized[:, :, ::-1]), True
+    def crop(maps: np.ndarray | None) -> np.ndarray | None:
+        return None if maps is None else maps[..., :height, :width]
+
+    panoptic, instances = outputs.panoptic, outputs.instances
+    return Outputs(
+        semantic=crop(outputs.semantic),
+        panoptic=None if panoptic is None else panoptic._replace(id_map=crop(panoptic.id_map)),
+        instances=None if instances is None else instances._replace(masks=crop(instances.masks)),
+        semantic_tta=crop(outputs.semantic_tta),
+    )
 
 
 def merge_processes(metrics: TaskMetrics) -> TaskMetrics:
@@ -166,27 +279,11 @@ def merge_processes(metrics: TaskMetrics) -> TaskMetrics:
     return first
 
 
-def group_examples(examples: Iterable[EvalExample], batch_size: int) -> Iterator[EvalGroup]:
-    """Yield batches of examples of equal sizes; incomplete, padded ones mostly at the end.
-
-    When 256 examples are waiting, the largest incomplete batch is yielded early, so that
-    memory does not grow with the data set.
-    """
-    waiting: dict[tuple[Size, Size], list[EvalExample]] = {}
-    for example in examples:
-        key = (example.image.shape[:2], example.original_size)
-        waiting.setdefault(key, []).append(example)
-        if len(waiting[key]) == batch_size:
-            yield _stack(waiting.pop(key), batch_size)
-        elif sum(map(len, waiting.values())) >= _MAX_WAITING:
-            fullest = max(waiting, key=lambda size: len(waiting[size]))
-            yield _stack(waiting.pop(fullest), batch_size)
-    for rest in waiting.values():
-        yield _stack(rest, batch_size)
-
-
-def _stack(examples: list[EvalExample], batch_size: int) -> EvalGroup:
-    images = np.zeros((batch_size, *examples[0].image.shape), np.uint8)
-    for slot, example in zip(images, examples, strict=False):
-        slot[...] = example.image
-    return EvalGroup(examples, images, examples[0].original_size)
+def _read(reader: Iterator[EvalExample], shape: ImageShape) -> EvalExample:
+    example = next(reader)
+    if example.shape != shape:
+        raise UserError(
+            f"the image of '{example.image_id}' is {example.original_size} (height, width), but "
+            f"its header or annotation says {shape.output_size}"
+        )
+    return example

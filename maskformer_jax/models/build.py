@@ -66,6 +66,14 @@ def build_model(config: ModelConfig, *, num_classes: int) -> MaskFormer | PerPix
     )
 
 
+def inference_model(model: nn.Module) -> nn.Module:
+    """The same model, of the same variables, with the predictions of the last layer alone."""
+    decoder: Any = getattr(model, "transformer_decoder", None)
+    if not getattr(decoder, "deep_supervision", False):
+        return model
+    return model.clone(transformer_decoder=decoder.clone(deep_supervision=False))
+
+
 def build_backbone(
     config: BackboneConfig, *, dtype: DTypeLike = jnp.float32, remat: bool = False
 ) -> nn.Module:

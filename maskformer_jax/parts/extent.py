@@ -27,7 +27,7 @@ def padded_extent(extent: Extent, multiple: int) -> Extent:
 
 def inside(extent: Int[Array, "b 2"], *, height: int, width: int) -> Bool[Array, "b h w"]:
     """True inside of each image, in maps of this size."""
-    row, column = (jnp.arange(length, dtype=extent.dtype) for length in (height, width))
+    row, column = (jnp.arange(length, dtype=extent.dtype)[None] for length in (height, width))
     return (row < extent[:, :1])[:, :, None] & (column < extent[:, 1:])[:, None]
 
 

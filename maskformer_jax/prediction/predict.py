@@ -1,7 +1,7 @@
 """Predicting image files: overlay pictures, label and panoptic PNGs, and a JSON of segments."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -10,7 +10,6 @@ from jaxtyping import Integer
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import Category
-from maskformer_jax.data.images import load_image
 from maskformer_jax.data.panoptic import encode_ids
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.drawing import draw_result
@@ -33,8 +32,8 @@ class Predictor(Protocol):
     def categories(self) -> tuple[Category, ...]:
         """The classes in label order."""
 
-    def predict(self, image: Any) -> Result:
-        """The result for an RGB uint8 [H, W, 3] image."""
+    def predict_images(self, images: Sequence[Any]) -> Iterator[tuple[int, np.ndarray, Result]]:
+        """The index, the pixels (RGB uint8 [H, W, 3]) and the result of each file, in any order."""
 
 
 def predict_paths(
@@ -78,11 +77,11 @@ def predict_paths(
     }
     refuse_overwriting(targets, output)
     index = output / "predictions.json"
-    records: list[ImageRecord] = []
+    records: dict[int, ImageRecord] = {}
+    paths = list(targets)
     with Progress(len(images), description="predict", unit="image") as progress:
-        for path, names in targets.items():
-            image = load_image(path)
-            result = loaded.predict(image)
+        for number, image, result in loaded.predict_images(paths):
+            path, names = paths[number], targets[paths[number]]
             if not records:
                 # The index of an earlier run would no longer describe the files beside it.
                 _remove(index)
@@ -103,11 +102,12 @@ def predict_paths(
                 record["panoptic"] = names[2]
             if result.instances is not None:
                 record["instances"] = describe_instances(result, loaded.categories)
-            records.append(record)
+            records[number] = record
             progress.update()
-    lines = ",\n".join(json.dumps(record) for record in records)
+    ordered = [records[number] for number in range(len(paths))]
+    lines = ",\n".join(json.dumps(record) for record in ordered)
     write_atomically(index, f"[\n{lines}\n]\n")
-    return records
+    return ordered
 
 
 def encode_labels(label_map: Integer[np.ndarray, "h w"], *, num_classes: int) -> bytes:

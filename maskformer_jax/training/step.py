@@ -13,6 +13,7 @@ from maskformer_jax.config import Config, OptimConfig
 from maskformer_jax.criterion.criterion import compute_losses
 from maskformer_jax.criterion.normalizers import Normalizers
 from maskformer_jax.parts.layers import remat_compiler_options
+from maskformer_jax.precision import multiply_in, resolve_precision
 from maskformer_jax.training.accumulation import make_differentiate
 from maskformer_jax.training.mesh import batch_sharding, replicated
 from maskformer_jax.training.schedule import make_schedule
@@ -29,6 +30,9 @@ def make_loss_function(
 
     For a part of a batch, the normalizers of the whole batch are a fifth argument.
     """
+    precision = resolve_precision(
+        config.model.matmul_precision, compute_dtype=config.model.compute_dtype, train=True
+    )
 
     def loss(
         params: Any,
@@ -37,13 +41,14 @@ def make_loss_function(
         dropout_key: Any,
         normalizers: Normalizers | None = None,
     ) -> tuple[Any, Metrics]:
-        predictions: Any = model.apply(
-            {"params": params, "constants": constants},
-            batch.image,
-            batch.image_valid,
-            train=True,
-            rngs={"dropout": dropout_key},
-        )
+        with multiply_in(precision):
+            predictions: Any = model.apply(
+                {"params": params, "constants": constants},
+                batch.image,
+                batch.image_valid,
+                train=True,
+                rngs={"dropout": dropout_key},
+            )
         return compute_losses(
             predictions,
             batch,

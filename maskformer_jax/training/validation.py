@@ -91,11 +91,8 @@ class Validation:
         stop: StopRequest,
         on_result: Callable[[EvalExample, Outputs], None] | None,
     ) -> TaskMetrics:
-        examples = eval_examples(
-            self._config, process_index=jax.process_index(), process_count=jax.process_count()
-        )
         variables = self._devices.place(self._unshard(model_variables(state)))
         metrics = self._evaluator.evaluate(
-            variables, stop.watch(examples), total=len(examples), on_result=on_result
+            variables, eval_examples(self._config), on_result=on_result, watch=stop.watch
         )
         return merge_processes(metrics)

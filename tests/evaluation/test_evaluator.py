@@ -10,11 +10,12 @@ from flax import linen as nn
 
 from maskformer_jax.categories import Category
 from maskformer_jax.config import Config, EvalConfig, TTAConfig
-from maskformer_jax.data.eval_examples import EvalExample
+from maskformer_jax.data.eval_examples import EvalExample, ExampleList, ImageShape
 from maskformer_jax.data.example import PanopticLabels, PanopticSegment
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.metrics import MAIN_METRIC, TaskMetrics
-from maskformer_jax.evaluation.runner import EvalGroup, Evaluator, make_views
+from maskformer_jax.evaluation.runner import Evaluator
+from maskformer_jax.evaluation.views import make_views
 from maskformer_jax.types import Predictions
 
 CATEGORIES = (
@@ -26,7 +27,8 @@ CATEGORIES = (
 class ColorModel(nn.Module):
     """Query i masks the pixels of channel i: two cats and a sky; the last query is unconfident."""
 
-    def __call__(self, images: jax.Array) -> Predictions:
+    def __call__(self, images: jax.Array, extent: jax.Array | None = None) -> Predictions:
+        del extent  # every pixel counts for itself
         masks = jnp.where(images[:, ::4, ::4] > 127, 8.0, -8.0).transpose(0, 3, 1, 2)
         masks = jnp.concatenate([masks, masks[:, :1]], axis=1)
         probabilities = jnp.array([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.05, 0.9, 0.05]])
@@ -50,6 +52,10 @@ def example(name: str = "a", *, size: tuple[int, int] = (16, 32), flawed: bool =
     return EvalExample(name, image, size, label_map, PanopticLabels(id_map, segments))
 
 
+def listed(*examples: EvalExample) -> ExampleList:
+    return ExampleList(examples)
+
+
 def evaluator(task: str, batch_size: int = 2) -> Evaluator:
     config = Config(eval=EvalConfig(task=task, batch_size=batch_size, max_instances=5))
     config.model.size_divisibility = 0
@@ -64,8 +70,7 @@ def test_correct_predictions_score_100(task: str) -> None:
     seen = {}
     metrics = EVALUATORS[task].evaluate(
         {},
-        [example("a"), example("b", size=(12, 32)), example("c")],
-        total=3,
+        listed(example("a"), example("b", size=(12, 32)), example("c")),
         on_result=lambda example, outputs: seen.update({example.image_id: outputs}),
     )
     scores = metrics.compute()
@@ -86,87 +91,72 @@ def test_correct_predictions_score_100(task: str) -> None:
 def test_general_inference_is_an_option() -> None:
     config = Config(eval=EvalConfig(semantic_rule="general", general_threshold=0.95))
     config.model.size_divisibility = 0
-    nothing = Evaluator(ColorModel(), config, categories=CATEGORIES).evaluate({}, [example()])
+    nothing = Evaluator(ColorModel(), config, categories=CATEGORIES).evaluate({}, listed(example()))
     assert nothing.compute()["pACC"] == 0  # no query is selected, so no pixel has a label
     config.eval.general_threshold = 0.3
-    found = Evaluator(ColorModel(), config, categories=CATEGORIES).evaluate({}, [example()])
+    found = Evaluator(ColorModel(), config, categories=CATEGORIES).evaluate({}, listed(example()))
     assert found.compute()["pACC"] == 100
 
 
 def test_a_mistake_and_merging() -> None:
     parts = [
-        EVALUATORS["panoptic"].evaluate({}, [one]) for one in (example(), example(flawed=True))
+        EVALUATORS["panoptic"].evaluate({}, listed(one))
+        for one in (example(), example(flawed=True))
     ]
     for part, pq_things in zip(parts, (100, 0), strict=True):
         assert part.compute()["PQ_things"] == pytest.approx(pq_things)
     merged = TaskMetrics("panoptic", CATEGORIES)
     for part in parts:
         merged.merge(part)
-    together = EVALUATORS["panoptic"].evaluate({}, [example(), example(flawed=True)])
+    together = EVALUATORS["panoptic"].evaluate({}, listed(example(), example(flawed=True)))
     assert merged.compute() == pytest.approx(together.compute(), nan_ok=True)
     # Two cats found, two wrong, one missed.
     assert merged.compute()["RQ_things"] == pytest.approx(100 * 2 / (2 + 2 / 2 + 1 / 2))
 
 
 def test_a_batch_equals_its_images_one_by_one() -> None:
-    images = np.stack([example().image, example().image[:, ::-1]])
-    together = EVALUATORS["panoptic"].predict({}, EvalGroup([], images, (20, 40)))
+    images = [example().image, example().image[:, ::-1]]
+    shape = ImageShape((16, 32), (20, 40))
+    several = EVALUATORS["panoptic"]
+    together = several.run({}, several.plan([shape] * 2).buckets[0], images, [(20, 40)] * 2)()
     alone = evaluator("panoptic", batch_size=1)
-    for i in range(2):
-        one = alone.predict({}, EvalGroup([], images[i : i + 1], (20, 40)))
-        for ours, expected in zip(jax.tree.leaves(together), jax.tree.leaves(one), strict=True):
+    for image, ours in zip(images, together, strict=True):
+        one = alone.run({}, alone.plan([shape]).buckets[0], [image], [(20, 40)])()[0]
+        for array, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(one), strict=True):
             # Sums of probabilities may be rounded in another order; all else is equal.
             rtol = 1e-6 if expected.dtype == np.float32 else 0
-            np.testing.assert_allclose(ours[i : i + 1], expected, rtol=rtol)
-    assert together.panoptic.valid.sum(axis=1).tolist() == [3, 3]
+            np.testing.assert_allclose(array, expected, rtol=rtol)
+        assert ours.panoptic.valid.sum() == 3
 
 
 def test_a_missing_annotation_is_named() -> None:
     bare = example("street/7")._replace(panoptic=None, label_map=None)
     for task, what in (("semantic", "label map"), ("instance", "instance annotation")):
         with pytest.raises(UserError, match=f"'street/7' has no {what}, which eval.task='{task}'"):
-            EVALUATORS[task].evaluate({}, [bare])
+            EVALUATORS[task].evaluate({}, listed(bare))
     with pytest.raises(UserError, match="no panoptic annotation"):
-        EVALUATORS["panoptic"].evaluate({}, [example("x")._replace(panoptic=None)])
+        EVALUATORS["panoptic"].evaluate({}, listed(example("x")._replace(panoptic=None)))
 
 
-def test_views_start_from_the_resized_images_and_alternate() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (2, 16, 32, 3), dtype=np.uint8)
+def test_views_start_from_the_resized_image_and_alternate() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
     settings = TTAConfig(enabled=True, short_edges=(8, 16, 24), max_size=40)
-    views = list(make_views(images, settings))
-    assert [view.shape[1:3] for view, _ in views] == [(8, 16)] * 2 + [(16, 32)] * 2 + [(20, 40)] * 2
+    views = list(make_views(image, settings))
+    assert [view.shape[:2] for view, _ in views] == [(8, 16)] * 2 + [(16, 32)] * 2 + [(20, 40)] * 2
     assert [mirrored for _, mirrored in views] == [False, True] * 3
-    np.testing.assert_array_equal(views[2][0], images)
-    np.testing.assert_array_equal(views[3][0], images[:, :, ::-1])
+    np.testing.assert_array_equal(views[2][0], image)
+    np.testing.assert_array_equal(views[3][0], image[:, ::-1])
     settings.flip = False
-    assert len(list(make_views(images, settings))) == 3
+    assert len(list(make_views(image, settings))) == 3
 
 
 def test_augmented_metrics_are_reported_beside_the_plain_ones() -> None:
     augmented = evaluator("semantic", batch_size=1)
     augmented._config.eval.tta = TTAConfig(enabled=True, short_edges=(16, 32), max_size=100)
-    metrics = augmented.evaluate({}, [example(), example(flawed=True)])
+    metrics = augmented.evaluate({}, listed(example(), example(flawed=True)))
     scores = metrics.compute()
     assert scores["mIoU"] == scores["mIoU_tta"] == pytest.approx(100)
     assert "mIoU_tta" in metrics.table()
     merged = TaskMetrics("semantic", CATEGORIES, augmented=True)
     merged.merge(metrics)
     assert merged.compute() == scores
-
-
-def test_size_multiple_compiles_the_network_once() -> None:
-    stepped = evaluator("semantic", batch_size=1)
-    stepped._config.eval.size_multiple = 16
-    sizes = []
-    apply = stepped._model.apply
-
-    class Counting:
-        def apply(self, variables: Any, images: jax.Array, image_valid: jax.Array) -> Predictions:
-            sizes.append(images.shape[1:3])
-            assert image_valid.shape == images.shape[:3]
-            return apply(variables, images)
-
-    stepped._model = Counting()
-    examples = [example(size=size) for size in ((16, 32), (12, 32), (8, 32))]
-    assert stepped.evaluate({}, examples).compute()["mIoU"] == pytest.approx(100)
-    assert sizes == [(16, 32)]

@@ -1,6 +1,7 @@
 """Files written by prediction, with a fake model that labels pixels by their brightness."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from maskformer_jax.categories import Category
+from maskformer_jax.data.images import load_image
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.result import FoundInstance, Result, Segment
 from maskformer_jax.prediction.inputs import find_images, name_outputs
@@ -26,6 +28,12 @@ class Brightness:
 
     def __init__(self, categories: tuple[Category, ...] = CATEGORIES) -> None:
         self.categories = categories
+
+    def predict_images(self, images: Sequence[Path]) -> Iterator[tuple[int, np.ndarray, Result]]:
+        # As with buckets, results come in another order than the images.
+        for number in reversed(range(len(images))):
+            image = load_image(images[number])
+            yield number, image, self.predict(image)
 
     def predict(self, image: np.ndarray) -> Result:
         return Result(semantic=(image.mean(axis=2) > 127).astype(np.int32))
@@ -194,7 +202,7 @@ def test_an_unreadable_image_leaves_no_partial_files(tmp_path: Path) -> None:
     output = tmp_path / "out"
     predict_paths(Brightness(), [good], output)
     with pytest.raises(UserError, match=r"b\.png"):
-        predict_paths(Brightness(), [good, broken], output)
+        predict_paths(Brightness(), [broken, good], output)  # the good one comes first
     # The index of the first run is gone: it would not describe what is there now.
     assert written(output) == {"a_overlay.png", "a_labels.png"}
     for name in written(output):

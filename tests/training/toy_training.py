@@ -27,8 +27,10 @@ class ToyModel(nn.Module):
     num_classes: int = NUM_CLASSES
 
     @nn.compact
-    def __call__(self, images: Any, image_valid: Any = None, *, train: bool = False) -> Predictions:
-        del image_valid, train
+    def __call__(
+        self, images: Any, image_valid: Any = None, *, train: bool = False, extent: Any = None
+    ) -> Predictions:
+        del image_valid, train, extent
         x = jnp.asarray(images, jnp.float32) / 255 - 0.5
         features = nn.Conv(8, (4, 4), strides=(4, 4), name="predictor")(x)
         return ToyDecoder(self.num_classes, name="transformer_decoder")(features)

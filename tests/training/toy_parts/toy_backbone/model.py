@@ -4,6 +4,8 @@ from typing import Any
 
 from flax import linen as nn
 
+from maskformer_jax.parts.extent import Extent, at_stride, clear_outside
+from maskformer_jax.resize import pad_bottom_right, padded_size
 from toy_parts.toy_backbone.config import ToyBackboneConfig
 
 
@@ -13,11 +15,20 @@ class ToyBackbone(nn.Module):
     remat: bool
 
     @nn.compact
-    def __call__(self, images: Any, *, train: bool = False) -> dict[int, Any]:
+    def __call__(
+        self, images: Any, *, train: bool = False, extent: Extent = None
+    ) -> dict[int, Any]:
         del train
-        fine = nn.Conv(self.width, (4, 4), strides=(4, 4), dtype=self.dtype, name="fine")(images)
-        coarse = nn.Conv(2 * self.width, (4, 4), strides=(4, 4), dtype=self.dtype, name="coarse")
-        return {4: nn.relu(fine), 16: coarse(nn.relu(fine))}
+        fine = self._shrink(self.width, clear_outside(images, extent), name="fine")
+        extent = at_stride(extent, 4)
+        fine = nn.relu(fine)
+        coarse = self._shrink(2 * self.width, clear_outside(fine, extent), name="coarse")
+        return {4: fine, 16: coarse}
+
+    def _shrink(self, width: int, x: Any, *, name: str) -> Any:
+        x = pad_bottom_right(x, padded_size(x.shape[1:3], 4), axes=(1, 2))
+        conv = nn.Conv(width, (4, 4), (4, 4), padding="VALID", dtype=self.dtype, name=name)
+        return conv(x)
 
 
 def build(config: ToyBackboneConfig, *, dtype: Any, remat: bool) -> ToyBackbone:
