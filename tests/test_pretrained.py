@@ -172,7 +172,7 @@ def test_predict_takes_a_path_and_compiles_once_for_similar_sizes(saved, tmp_pat
     Image.fromarray(photograph(50, 40)).save(tmp_path / "a.png")
     from_file = fresh.predict(tmp_path / "a.png").semantic
     np.testing.assert_array_equal(from_file, fresh.predict(photograph(50, 40)).semantic)
-    for size in ((52, 40), (48, 36), (55, 40), (56, 44)):
+    for size in ((52, 40), (48, 36), (51, 39)):
         assert fresh.predict(photograph(*size)).semantic.shape == size
     assert compilations.count("jit(inference)") == 1
     assert fresh.predict(photograph(40, 50)).semantic.shape == (40, 50)

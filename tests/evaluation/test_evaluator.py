@@ -1,5 +1,6 @@
 """The evaluator, with a model whose queries read one colour channel each."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from maskformer_jax.config import Config, EvalConfig, TTAConfig
 from maskformer_jax.data.eval_examples import EvalExample, ExampleList, ImageShape
 from maskformer_jax.data.example import PanopticLabels, PanopticSegment
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.metrics import MAIN_METRIC, TaskMetrics
 from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.evaluation.views import make_views
@@ -29,7 +31,7 @@ class ColorModel(nn.Module):
 
     def __call__(self, images: jax.Array, extent: jax.Array | None = None) -> Predictions:
         del extent  # every pixel counts for itself
-        masks = jnp.where(images[:, ::4, ::4] > 127, 8.0, -8.0).transpose(0, 3, 1, 2)
+        masks = jnp.where(images[:, ::4, ::4] > 127, 8.0, -5.0).transpose(0, 3, 1, 2)
         masks = jnp.concatenate([masks, masks[:, :1]], axis=1)
         probabilities = jnp.array([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.05, 0.9, 0.05]])
         classes = jnp.log(jnp.concatenate([probabilities, jnp.full((1, 3), 1 / 3)]))
@@ -160,3 +162,99 @@ def test_augmented_metrics_are_reported_beside_the_plain_ones() -> None:
     merged = TaskMetrics("semantic", CATEGORIES, augmented=True)
     merged.merge(metrics)
     assert merged.compute() == scores
+
+
+class Blocks:
+    """Drawings of many sizes: grey noise between coloured blocks."""
+
+    SIZES = ((16, 32), (12, 32), (32, 16), (20, 28), (9, 31), (16, 32))
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(0)
+        self.images = []
+        for height, width in self.SIZES:
+            colors = 255 * np.eye(3)[random.integers(0, 3, (-(-height // 4), -(-width // 4)))]
+            blocks = colors.repeat(4, axis=0).repeat(4, axis=1)[:height, :width]
+            self.images.append(blocks.astype(np.uint8))
+        self.shapes = [
+            ImageShape(size, (2 * size[0] + i, size[1] + 3 * i))
+            for i, size in enumerate(self.SIZES)
+        ]
+
+    def run(self, chosen: Sequence[int], *, batch_size: int, **settings: Any) -> dict[int, Outputs]:
+        """The results of some images, segmented together, by their index."""
+        config = Config(eval=EvalConfig(batch_size=batch_size, max_instances=5, **settings))
+        config.model.size_divisibility = 0  # the model does not pad
+        evaluator = Evaluator(ColorModel(), config, categories=CATEGORIES)
+        plan = evaluator.plan([self.shapes[i] for i in chosen])
+        results = {}
+        for bucket, members in evaluator.batches(plan):
+            indices = [chosen[member] for member in members]
+            images = [self.images[i] for i in indices]
+            sizes = [self.shapes[i].output_size for i in indices]
+            results |= zip(indices, evaluator.run({}, bucket, images, sizes)(), strict=True)
+        return results
+
+
+@pytest.mark.parametrize(
+    ("chosen", "batch_size", "max_programs"),
+    [((0, 1, 2, 3, 4, 5), 2, 6), ((4, 2, 0), 3, 1), ((5, 1, 3, 0), 4, 2), ((3,), 2, 1)],
+)
+def test_batch_size_and_other_images_change_no_result(chosen, batch_size, max_programs) -> None:
+    blocks = Blocks()
+    expected = blocks.run(range(6), batch_size=1, task="panoptic", shapes="exact")
+    results = blocks.run(chosen, batch_size=batch_size, task="panoptic", max_programs=max_programs)
+    assert sorted(results) == sorted(chosen)
+    for i, outputs in results.items():
+        for array, wanted in zip(
+            jax.tree.leaves(outputs), jax.tree.leaves(expected[i]), strict=True
+        ):
+            # Scores are means of probabilities, which may be summed in another order.
+            rtol = 1e-6 if wanted.dtype == np.float32 else 0
+            np.testing.assert_allclose(array, wanted, rtol=rtol)
+
+
+@pytest.mark.parametrize("max_programs", [1, 4])
+def test_views_share_few_programs_and_change_no_result(max_programs, compilations) -> None:
+    blocks = Blocks()
+    tta = TTAConfig(enabled=True, short_edges=(8, 16, 24), max_size=40)
+    expected = blocks.run(range(6), batch_size=1, shapes="exact", tta=tta)
+    before = len(compilations)
+    results = blocks.run(range(6), batch_size=2, max_programs=max_programs, tta=tta)
+    compiled = compilations[before:]
+    # Half for the images and half for their views, but one of each at least.
+    assert compiled.count("jit(inference)") <= max(max_programs // 2, 1)
+    assert compiled.count("jit(network)") <= max(max_programs // 2, 1)
+    for i, outputs in results.items():
+        np.testing.assert_array_equal(outputs.semantic_tta, expected[i].semantic_tta)
+        assert (outputs.semantic_tta != outputs.semantic).any()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+def test_processes_share_all_images_in_as_many_batches_each(processes: int) -> None:
+    several = evaluator("semantic", batch_size=2)
+    plan = several.plan(Blocks().shapes)
+    shares = [
+        several.batches(plan, process_index=i, process_count=processes) for i in range(processes)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    indices = [index for share in shares for batch in share for index in batch.indices]
+    assert sorted(indices) == list(range(6))
+    assert all(len(batch.indices) <= 2 for share in shares for batch in share)
+
+
+def test_a_size_that_contradicts_its_header_is_named() -> None:
+    examples = listed(example("street/7"))
+    examples.shapes = [ImageShape((16, 40), (16, 40))]
+    with pytest.raises(UserError, match=r"'street/7' is \(16, 32\) .* header .* \(16, 40\)"):
+        EVALUATORS["semantic"].evaluate({}, examples)
+
+
+def test_all_programs_are_compiled_before_the_first_image(compilations) -> None:
+    seen = []
+    several = evaluator("semantic", batch_size=1)
+    several._config.eval.max_programs = 2
+    examples = listed(example("a"), example("b", size=(32, 16)), example("c", size=(30, 16)))
+    several.evaluate({}, examples, on_result=lambda *_: seen.append(len(compilations)))
+    assert seen == [len(compilations)] * 3
+    assert compilations.count("jit(inference)") == 2
