@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from maskformer_jax.atomic_write import write_atomically
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, ModelConfig
 from maskformer_jax.data.eval_examples import eval_examples
 from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.evaluation.devices import LocalDevices
@@ -14,6 +14,7 @@ from maskformer_jax.evaluation.prediction_files import PredictionFiles
 from maskformer_jax.evaluation.report import report
 from maskformer_jax.evaluation.runner import Evaluator, merge_processes
 from maskformer_jax.image_files import encode_image
+from maskformer_jax.precision import resolve_precision
 from maskformer_jax.pretrained import load_pretrained
 
 
@@ -39,6 +40,8 @@ def evaluate_checkpoint(
         UserError: the config, the checkpoint or the data is wrong.
     """
     loaded = load_pretrained(checkpoint, config=config)
+    if is_primary():
+        print(f"matrix products: {describe_precision(config.model)}", flush=True)
     examples = eval_examples(config)
     files = PredictionFiles(output or Path(), save_predictions, loaded.categories)
     devices = LocalDevices(jax.local_devices()[: _device_limit(config)])
@@ -62,6 +65,14 @@ def evaluate_checkpoint(
             output=output,
         )
     return scores
+
+
+def describe_precision(model: ModelConfig) -> str:
+    """The dtype and the precision of inference, such as "float32, precision highest"."""
+    precision = resolve_precision(
+        model.matmul_precision, compute_dtype=model.compute_dtype, train=False
+    )
+    return f"{model.compute_dtype}, precision {precision or 'default'}"
 
 
 def _device_limit(config: Config) -> int | None:

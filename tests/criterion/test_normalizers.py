@@ -100,7 +100,7 @@ def test_nothing_to_divide_by() -> None:
 
 
 def test_fixed_matching_counts_classes() -> None:
-    batch = make_batch(np.zeros((1, 4, 4), np.int16), [[1, 1, 4]])  # one query for both of class 1
+    batch = make_batch(np.zeros((1, 4, 4), np.int16), [[0, 0, 4]])  # one query for both of class 0
     config = LossConfig(matching="fixed", no_object_weight=0.5)
     ours = count_normalizers(batch, config, num_queries=5)
     np.testing.assert_allclose(ours.classes, [2 + 1.5])
