@@ -43,8 +43,16 @@ class LocalDevices:
             )
         )
 
+    def compile(self, function: Callable[[Any, Any], Any], variables: Any, batch: Any) -> Any:
+        """Compile `spread(function)` for these arguments; the batch may be shapes and dtypes."""
+        sharding = NamedSharding(self._mesh, PartitionSpec(_AXIS))
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), batch
+        )
+        return self.spread(function).lower(variables, shapes).compile()
+
     def split(self, batch: Any) -> Any:
-        """Send a batch, or its shapes and dtypes, to the devices: a part of axis 0 to each."""
+        """Send a batch to the devices, a part of axis 0 to each."""
         return jax.device_put(batch, NamedSharding(self._mesh, PartitionSpec(_AXIS)))
 
     def place(self, variables: Any) -> Any:

@@ -1,10 +1,11 @@
 """The compiled programs of an evaluation, one for each bucket."""
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from flax import linen as nn
 
@@ -15,15 +16,19 @@ from maskformer_jax.evaluation.buckets import Bucket
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import (
     Program,
+    extent_of,
     make_augmented,
     make_inference,
     make_network,
 )
+from maskformer_jax.evaluation.views import Views, expand_views
 from maskformer_jax.models.build import inference_model
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.precision import resolve_precision
 from maskformer_jax.progress import Progress
 from maskformer_jax.resize import padded_size
+
+MOST_THREADS = 8  # that compile at a time
 
 
 class Programs:
@@ -56,41 +61,33 @@ class Programs:
 
     def infer(self, bucket: Bucket) -> Program:
         """From variables and (images, sizes) to `Outputs`."""
-        return self._runner(("inference", bucket), lambda: self._inference(bucket))
+        return self._runner(_inference_key(bucket), lambda: self._inference(bucket))
 
     def network(self, bucket: Bucket) -> Program:
         """From variables and (images, extent) to the last layer's predictions."""
-        return self._runner(("network", bucket.image_size, bucket.exact), lambda: self._network)
+        return self._runner(_network_key(bucket), lambda: self._network)
 
-    def augment(self, views: tuple[tuple[Bucket, bool], ...]) -> Program:
+    def augment(self, views: Views) -> Program:
         """From (unused variables and) predictions and sizes of all views to labels."""
-        return self._runner(
-            ("augmented", views),
-            lambda: make_augmented(
-                self._config.eval, [(self.sizes(bucket), mirrored) for bucket, mirrored in views]
-            ),
-        )
+        return self._runner(_augmented_key(views), lambda: self._augmented(views))
 
     def compile(self, variables: Any, buckets: Sequence[Bucket]) -> None:
-        """Compile the programs of buckets side by side, with a progress line."""
-        missing = [b for b in buckets if ("inference", b) not in self._compiled]
-        if not missing:
+        """Compile all programs of buckets side by side, with a progress line."""
+        jobs = {
+            key: job
+            for bucket in buckets
+            for key, job in self._jobs(variables, bucket)
+            if key not in self._compiled
+        }
+        if not jobs:
             return
         with (
             Progress(
-                len(missing), description="compile", unit="program", enabled=is_primary()
+                len(jobs), description="compile", unit="program", enabled=is_primary()
             ) as progress,
-            ThreadPoolExecutor(min(len(missing), 8)) as pool,
+            ThreadPoolExecutor(min(len(jobs), MOST_THREADS)) as pool,
         ):
-            for _ in pool.map(
-                lambda bucket: self._compile(
-                    ("inference", bucket),
-                    self._inference(bucket),
-                    variables,
-                    self._blank_batch(bucket),
-                ),
-                missing,
-            ):
+            for _ in pool.map(lambda job: self._compile(*job), jobs.items()):
                 progress.update()
 
     def sizes(self, bucket: Bucket) -> ImageSizes | SizeBounds:
@@ -109,28 +106,67 @@ class Programs:
         """Images in a batch, those of all devices."""
         return self._config.eval.batch_size * len(self._devices)
 
+    def _jobs(self, variables: Any, bucket: Bucket) -> Iterator[tuple[Hashable, "_Job"]]:
+        """What a bucket needs: its key, and what is compiled."""
+        batch = self._blank_batch(bucket)
+        yield _inference_key(bucket), _Job(self._inference(bucket), variables, batch)
+        inputs = []
+        for view in bucket.views:
+            images, sizes = self._blank_batch(view)
+            job = _Job(self._network, variables, (images, extent_of(sizes)))
+            yield _network_key(view), job
+            inputs.append((jax.eval_shape(self._network, variables, job.batch), sizes))
+        if bucket.views:
+            views = expand_views(bucket, self._config.eval.tta)
+            repeated = [one for one in inputs for _ in range(len(views) // len(inputs))]
+            yield _augmented_key(views), _Job(self._augmented(views), (), repeated)
+
     def _inference(self, bucket: Bucket) -> Program:
         return make_inference(
             self._network, self._config.eval, self._categories, sizes=self.sizes(bucket)
         )
 
-    def _blank_batch(self, bucket: Bucket) -> tuple[np.ndarray, np.ndarray | None]:
-        images = np.zeros((self.batch_size, *bucket.image_size, 3), np.uint8)
-        sizes = None if bucket.exact else np.ones((self.batch_size, 3, 2), np.int32)
-        return images, sizes
+    def _augmented(self, views: Views) -> Program:
+        return make_augmented(
+            self._config.eval, [(self.sizes(bucket), mirrored) for bucket, mirrored in views]
+        )
+
+    def _blank_batch(self, bucket: Bucket) -> tuple[Any, Any]:
+        images = jax.ShapeDtypeStruct((self.batch_size, *bucket.image_size, 3), np.uint8)
+        sizes = jax.ShapeDtypeStruct((self.batch_size, 3, 2), np.int32)
+        return images, None if bucket.exact else sizes
 
     def _runner(self, key: Hashable, make: Callable[[], Program]) -> Program:
         def run(variables: Any, batch: Any) -> Any:
             program = self._compiled.get(key)
             if program is None:
-                program = self._compile(key, make(), variables, batch)
+                program = self._compile(key, _Job(make(), variables, batch))
             return program(variables, self._devices.split(batch))
 
         return run
 
-    def _compile(self, key: Hashable, function: Program, variables: Any, batch: Any) -> Any:
-        program = self._devices.spread(function).lower(variables, self._devices.split(batch))
-        compiled = program.compile()
+    def _compile(self, key: Hashable, job: "_Job") -> Any:
+        compiled = self._devices.compile(job.program, job.variables, job.batch)
         with self._lock:
             self._compiled[key] = compiled
         return compiled
+
+
+class _Job(NamedTuple):
+    """A program and its arguments, or their shapes."""
+
+    program: Program
+    variables: Any
+    batch: Any
+
+
+def _inference_key(bucket: Bucket) -> Hashable:
+    return "inference", bucket._replace(views=())
+
+
+def _network_key(bucket: Bucket) -> Hashable:
+    return "network", bucket.image_size, bucket.exact
+
+
+def _augmented_key(views: Views) -> Hashable:
+    return "augmented", views

@@ -19,7 +19,7 @@ from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import Outputs, extent_of
 from maskformer_jax.evaluation.metrics import TaskMetrics
 from maskformer_jax.evaluation.programs import Programs
-from maskformer_jax.evaluation.views import add_views, make_views, view_sizes
+from maskformer_jax.evaluation.views import add_views, expand_views, make_views, view_sizes
 from maskformer_jax.progress import Progress
 from maskformer_jax.types import Size
 
@@ -227,19 +227,17 @@ class Evaluator:
         output_sizes: Sequence[Size],
     ) -> Any:
         settings = self._config.eval.tta
-        views = [list(make_views(image, settings)) for image in images]
-        repeats = 2 if settings.flip else 1
-        buckets = [view for view in bucket.views for _ in range(repeats)]
-        inputs, mirrored = [], []
+        views = expand_views(bucket, settings)
+        of_images = [list(make_views(image, settings)) for image in images]
+        inputs = []
         # All views are kept as logits, which are small, until the last has been run.
-        for number, view_bucket in enumerate(buckets):
+        for number, (view_bucket, _) in enumerate(views):
             batch, sizes = self._stack(
-                view_bucket, [view[number][0] for view in views], output_sizes
+                view_bucket, [made[number][0] for made in of_images], output_sizes
             )
             network = self._programs.network(view_bucket)
             inputs.append((network(variables, (batch, extent_of(sizes))), sizes))
-            mirrored.append(number % repeats == 1)
-        return self._programs.augment(tuple(zip(buckets, mirrored, strict=True)))((), inputs)
+        return self._programs.augment(views)((), inputs)
 
     def _stack(
         self, bucket: Bucket, images: Sequence[Image], output_sizes: Sequence[Size]

@@ -8,8 +8,16 @@ from jaxtyping import UInt8
 from maskformer_jax.config import TTAConfig
 from maskformer_jax.data.eval_examples import ImageShape
 from maskformer_jax.data.transforms import resize_image, shortest_edge_size
-from maskformer_jax.evaluation.buckets import Plan, make_bucket, merge_sizes
+from maskformer_jax.evaluation.buckets import Bucket, Plan, make_bucket, merge_sizes
 from maskformer_jax.types import Size
+
+Views = tuple[tuple[Bucket, bool], ...]  # the bucket of each view, and whether it is mirrored
+
+
+def expand_views(bucket: Bucket, settings: TTAConfig) -> Views:
+    """All views of the images of a bucket, in the order of `make_views`."""
+    kinds = (False, True) if settings.flip else (False,)
+    return tuple((view, mirrored) for view in bucket.views for mirrored in kinds)
 
 
 def view_sizes(image_size: Size, settings: TTAConfig) -> list[Size]:

@@ -37,6 +37,11 @@ def test_json_round_trip_of_every_config(tmp_path, name):
     assert load_config(tmp_path / "config.json") == config
 
 
+def test_fields_of_earlier_versions_are_ignored():
+    """Runs of earlier versions resume and are evaluated."""
+    assert from_json('{"eval": {"size_multiple": 32, "short_edge": 300}}').eval.short_edge == 300
+
+
 def test_json_lacking_a_field_takes_its_default():
     assert from_json('{"data": {"dataset": "camvid"}}') == valid_config()
 
