@@ -6,7 +6,7 @@ sizes, so they are computed once, in NumPy, at trace time.
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -107,6 +107,14 @@ def resize_nearest_within(
     return x
 
 
+class Taps(NamedTuple):
+    """The two pixels that each pixel of a result is mixed from, along one axis."""
+
+    first: Any  # int32 [n]
+    second: Any  # int32 [n]
+    weight: Any  # [n], of the second; that of the first is one minus it
+
+
 def bilinear_taps_at(position: Any, length: int) -> tuple[Any, Any, Any]:
     """The pixels that bilinear interpolation along one axis reads at some positions.
 
@@ -138,7 +146,7 @@ def bilinear_taps(in_size: int, out_size: int) -> tuple[np.ndarray, np.ndarray, 
 
 def bilinear_taps_of_data(
     index: Int[Array, " n"], in_size: Int[Array, ""], out_size: Int[Array, ""]
-) -> tuple[Int[Array, " n"], Int[Array, " n"], Float[Array, " n"]]:
+) -> Taps:
     """`bilinear_taps` of some output pixels where the sizes are data.
 
     Computed in whole numbers: float32 positions of large images would be off by 1e-4 pixels. The
@@ -150,7 +158,7 @@ def bilinear_taps_of_data(
         out_size: of the axis after it.
 
     Returns:
-        As `bilinear_taps`; the weights are float32, correctly rounded.
+        Weights in float32, correctly rounded.
     """
     index = jnp.minimum(index, out_size - 1)
     # The position (index + 0.5) * in / out - 0.5 in units of half an output pixel.
@@ -159,7 +167,7 @@ def bilinear_taps_of_data(
     fraction = position - low * (2 * out_size)
     weight = fraction.astype(jnp.float32) / (2 * out_size).astype(jnp.float32)
     low = jnp.minimum(low, in_size - 1)
-    return low, jnp.minimum(low + 1, in_size - 1), weight
+    return Taps(low, jnp.minimum(low + 1, in_size - 1), weight)
 
 
 def _resize_axis(x: Array, out_size: int, *, axis: int) -> Array:

@@ -27,7 +27,7 @@ class Bucket(NamedTuple):
 
     image_size: Size
     output_size: Size
-    shrinkage: float  # at least the height of every image over that of its result
+    shrinkage: float  # at least each side of every image over that of its result
     exact: bool  # whether all images have these very sizes, so that none of them is data
     views: tuple["Bucket", ...] = ()  # of the image sizes of test-time augmentation, in their order
 
@@ -92,7 +92,7 @@ def make_bucket(shapes: set[ImageShape]) -> Bucket:
     return Bucket(
         (int(height), int(width)),
         (int(output_height), int(output_width)),
-        shrinkage=max(shape.image_size[0] / shape.output_size[0] for shape in shapes),
+        shrinkage=max(_shrinkage(shape) for shape in shapes),
         exact=len(shapes) == 1,
     )
 
@@ -107,13 +107,18 @@ def holds(bucket: Bucket, shape: ImageShape) -> bool:
         strict=True,
     )
     small = all(side <= bound for side, bound in sides)
-    return small and shape.image_size[0] / shape.output_size[0] <= bucket.shrinkage
+    return small and _shrinkage(shape) <= bucket.shrinkage
 
 
 def cost(shape: ImageShape, *, size_divisibility: int) -> float:
     """The cost of an image in a bucket of this shape."""
     height, width = padded_size(shape.image_size, size_divisibility)
     return height * width + OUTPUT_COST * shape.output_size[0] * shape.output_size[1]
+
+
+def _shrinkage(shape: ImageShape) -> float:
+    pairs = zip(shape.image_size, shape.output_size, strict=True)
+    return max(before / after for before, after in pairs)
 
 
 def merge_sizes(
@@ -217,10 +222,9 @@ def round_up(shape: ImageShape) -> Bucket:
         return -(-side // step) * step
 
     (height, width), (output_height, output_width) = shape
-    shrinkage = height / output_height
     return Bucket(
         (round_side(height), round_side(width)),
         (round_side(output_height), round_side(output_width)),
-        shrinkage=float(2.0 ** np.ceil(np.log2(max(shrinkage, 1)))),
+        shrinkage=float(2.0 ** np.ceil(np.log2(max(_shrinkage(shape), 1)))),
         exact=False,
     )

@@ -1,8 +1,7 @@
 """From images to the results of a task, as functions to be compiled.
 
-A batch holds images of one bucket. Where the bucket is exact, all sizes are known beforehand; else
-the sizes of each image are data, int32 [B, 3, 2]: (height, width) of the padded image, the image
-and its result, as in `ImageSizes`.
+A batch holds images of one bucket and their sizes, int32 [B, 3, 2]: (height, width) of the padded
+image, the image and its result, as in `ImageSizes`.
 """
 
 from collections.abc import Callable, Sequence
@@ -70,6 +69,7 @@ def make_inference(
     categories: Sequence[Category],
     *,
     sizes: ImageSizes | SizeBounds,
+    exact: bool,
 ) -> Program:
     """A function from variables and (images, sizes) to the batch's `Outputs`.
 
@@ -81,13 +81,14 @@ def make_inference(
         network: from `make_network`.
         settings: task, rules and thresholds.
         categories: K categories in label order.
-        sizes: of all images, whose batches then hold None for sizes; or their bounds.
+        sizes: of all images, so that those of the batch are not used; or their bounds.
+        exact: whether the images fill the batch.
     """
     infer = make_postprocess(settings, categories)
 
     def inference(variables: Any, batch: tuple[Any, Any]) -> Outputs:
         images, data = batch
-        predictions = network(variables, (images, extent_of(data)))
+        predictions = network(variables, (images, extent_of(data, exact=exact)))
 
         def infer_one(one: tuple[Predictions, Any]) -> Outputs:
             return infer(*one[0], image_sizes(sizes, one[1]))
@@ -179,15 +180,14 @@ def make_augmented(
     return postprocess
 
 
-def extent_of(sizes: Any) -> Any:
-    """The extents of the images of a batch, from their sizes; None where these are known."""
-    return None if sizes is None else sizes[:, 1]
+def extent_of(sizes: Any, *, exact: bool) -> Any:
+    """The extents of the images of a batch, from their sizes; None where they fill it."""
+    return None if exact else sizes[:, 1]
 
 
-def image_sizes(sizes: ImageSizes | SizeBounds, data: Array | None) -> ImageSizes:
+def image_sizes(sizes: ImageSizes | SizeBounds, data: Array) -> ImageSizes:
     """The sizes of one image: known beforehand, or data within these bounds."""
     if isinstance(sizes, ImageSizes):
         return sizes
-    assert data is not None
     padded, image, output = ((size[0], size[1]) for size in data)
     return ImageSizes(padded, image, output, bounds=sizes)

@@ -16,7 +16,6 @@ from maskformer_jax.evaluation.buckets import Bucket
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import (
     Program,
-    extent_of,
     make_augmented,
     make_inference,
     make_network,
@@ -91,9 +90,9 @@ class Programs:
                 progress.update()
 
     def sizes(self, bucket: Bucket) -> ImageSizes | SizeBounds:
-        """The sizes of all images of an exact bucket; otherwise their bounds."""
+        """The bounds of the sizes of images; with `eval.shapes` "exact" the sizes themselves."""
         padded = self.padded(bucket.image_size)
-        if bucket.exact:
+        if self._config.eval.shapes == "exact":
             return ImageSizes(padded, bucket.image_size, bucket.output_size)
         return SizeBounds(padded, bucket.output_size, bucket.shrinkage)
 
@@ -113,7 +112,8 @@ class Programs:
         inputs = []
         for view in bucket.views:
             images, sizes = self._blank_batch(view)
-            job = _Job(self._network, variables, (images, extent_of(sizes)))
+            extent = None if view.exact else jax.ShapeDtypeStruct(sizes.shape[::2], sizes.dtype)
+            job = _Job(self._network, variables, (images, extent))
             yield _network_key(view), job
             inputs.append((jax.eval_shape(self._network, variables, job.batch), sizes))
         if bucket.views:
@@ -123,7 +123,11 @@ class Programs:
 
     def _inference(self, bucket: Bucket) -> Program:
         return make_inference(
-            self._network, self._config.eval, self._categories, sizes=self.sizes(bucket)
+            self._network,
+            self._config.eval,
+            self._categories,
+            sizes=self.sizes(bucket),
+            exact=bucket.exact,
         )
 
     def _augmented(self, views: Views) -> Program:
@@ -134,7 +138,7 @@ class Programs:
     def _blank_batch(self, bucket: Bucket) -> tuple[Any, Any]:
         images = jax.ShapeDtypeStruct((self.batch_size, *bucket.image_size, 3), np.uint8)
         sizes = jax.ShapeDtypeStruct((self.batch_size, 3, 2), np.int32)
-        return images, None if bucket.exact else sizes
+        return images, sizes
 
     def _runner(self, key: Hashable, make: Callable[[], Program]) -> Program:
         def run(variables: Any, batch: Any) -> Any:

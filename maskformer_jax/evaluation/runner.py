@@ -235,14 +235,15 @@ class Evaluator:
             batch, sizes = self._stack(
                 view_bucket, [made[number][0] for made in of_images], output_sizes
             )
+            extent = extent_of(sizes, exact=view_bucket.exact)
             network = self._programs.network(view_bucket)
-            inputs.append((network(variables, (batch, extent_of(sizes))), sizes))
+            inputs.append((network(variables, (batch, extent)), sizes))
         return self._programs.augment(views)((), inputs)
 
     def _stack(
         self, bucket: Bucket, images: Sequence[Image], output_sizes: Sequence[Size]
-    ) -> tuple[UInt8[np.ndarray, "b _ _ 3"], Int[np.ndarray, "b 3 2"] | None]:
-        """A full batch; blank images fill it up."""
+    ) -> tuple[UInt8[np.ndarray, "b _ _ 3"], Int[np.ndarray, "b 3 2"]]:
+        """A full batch and its sizes; blank images fill it up."""
         batch = np.zeros((self._programs.batch_size, *bucket.image_size, 3), np.uint8)
         blank = (self._programs.padded(bucket.image_size), bucket.image_size, (1, 1))
         sizes = np.array([blank] * len(batch), np.int32)
@@ -250,7 +251,7 @@ class Evaluator:
             height, width = image.shape[:2]
             batch[i, :height, :width] = image
             sizes[i] = self._programs.padded((height, width)), (height, width), output_size
-        return batch, None if bucket.exact else sizes
+        return batch, sizes
 
 
 def crop_outputs(outputs: Outputs, size: Size) -> Outputs:

@@ -13,7 +13,7 @@ class SizeBounds(NamedTuple):
 
     padded_size: Size  # of the batch that went through the network
     output_size: Size  # at least that of every result
-    shrinkage: float  # at least the height of every image over that of its result
+    shrinkage: float  # at least each side of every image over that of its result
 
 
 class ImageSizes(NamedTuple):

@@ -1,5 +1,6 @@
 """Mask logits at the size of the input and of the output, a few rows at a time."""
 
+import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
@@ -22,9 +23,13 @@ def input_masks(mask_logits: Float[Array, "q h w"], sizes: ImageSizes) -> RowFun
         padded = resized(rows_of(masks), from_size=(height, width), to_size=sizes.padded_size)
         return cut_columns(padded, sizes.image_size[1])
     stride = -(-bounds.padded_size[0] // height)
+    size = logits_size(mask_logits, sizes)
+    is_image = (jnp.arange(height) < size[0])[:, None] & (jnp.arange(width) < size[1])[None]
+    # Whatever is there is multiplied by zero, which must not give nan.
+    masks = jnp.where(is_image[None], masks, jnp.zeros((), masks.dtype))
     return resized_within(
         rows_of(masks),
-        from_size=logits_size(mask_logits, sizes),
+        from_size=size,
         to_size=sizes.padded_size,
         from_bound=(height, width),
         to_bound=bounds.padded_size,

@@ -1,15 +1,26 @@
-"""Bilinear resizing of maps a few rows at a time, with sizes known beforehand or as data."""
+"""Bilinear resizing of maps a few rows at a time, with sizes known beforehand or as data.
+
+With sizes known beforehand, each pixel is mixed from two that are gathered, and its value does not
+depend on the band in which it is computed. With sizes as data, rows and columns are mixed by matrix
+products with two weights in each row of the matrix, block by block, so that few of the products are
+with zero: devices multiply matrices faster than they gather columns (docs/benchmarks.md). The two
+differ by rounding.
+"""
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
 from maskformer_jax.postprocess.row_bands import RowFunction, take
-from maskformer_jax.resize import bilinear_taps, bilinear_taps_of_data
+from maskformer_jax.resize import Taps, bilinear_taps, bilinear_taps_of_data
 from maskformer_jax.types import Size
+
+_BLOCK = 128  # columns of a result that are mixed at once, at least
+_MOST_BLOCKS = 16
 
 
 def resized(source: RowFunction, *, from_size: Size, to_size: Size) -> RowFunction:
@@ -36,12 +47,13 @@ def resized(source: RowFunction, *, from_size: Size, to_size: Size) -> RowFuncti
         maps = source(start + jnp.arange(needed, dtype=jnp.int32))
         weight = jnp.asarray(fraction, maps.dtype)[rows][None, :, None]
         above, below = take(maps, first - start, axis=1), take(maps, second - start, axis=1)
-        return _mix(above, below, weight)
+        return above * (1 - weight) + below * weight
 
     def _mix_columns(maps: Array) -> Array:
         low, high, fraction = bilinear_taps(maps.shape[-1], width)
         weight = jnp.asarray(fraction, maps.dtype)[None, None]
-        return _mix(take(maps, low, axis=-1), take(maps, high, axis=-1), weight)
+        left, right = take(maps, low, axis=-1), take(maps, high, axis=-1)
+        return left * (1 - weight) + right * weight
 
     return rows_function
 
@@ -58,29 +70,61 @@ def resized_within(
     """`resized` where the sizes are data within static bounds.
 
     Args:
-        source: the rows of maps as large as `from_bound`, of which `from_size` is resized.
+        source: the rows of maps as large as `from_bound`, of which `from_size` is resized. What
+            they hold outside of that must be finite.
         from_size: (height, width), int32 scalars.
         to_size: (height, width), int32 scalars.
         from_bound: at least `from_size`.
         to_bound: at least `to_size`; the rows of the result have its width.
-        shrinkage: at least the height before over the height after resizing.
+        shrinkage: at least each side before over the side after resizing.
     """
 
     def rows_function(rows: Int[Array, " n"]) -> Float[Array, "c n w"]:
-        first, second, weight = bilinear_taps_of_data(rows, from_size[0], to_size[0])
-        # The samples of n rows span (n - 1) * shrinkage source rows, between up to three more.
-        needed = min(math.floor((len(rows) - 1) * shrinkage) + 3, from_bound[0])
-        start = jnp.minimum(first[0], from_bound[0] - needed)
-        maps = source(start + jnp.arange(needed, dtype=jnp.int32))
-        above, below = take(maps, first - start, axis=1), take(maps, second - start, axis=1)
-        maps = _mix(above, below, weight[None, :, None])
+        taps = bilinear_taps_of_data(rows, from_size[0], to_size[0])
+        maps = _multiply_rows(source, taps, from_bound[0], shrinkage=shrinkage)
         columns = jnp.arange(to_bound[1], dtype=jnp.int32)
-        left, right, weight = bilinear_taps_of_data(columns, from_size[1], to_size[1])
-        return _mix(take(maps, left, axis=-1), take(maps, right, axis=-1), weight[None, None])
+        taps = bilinear_taps_of_data(columns, from_size[1], to_size[1])
+        return _multiply_columns(maps, taps, shrinkage=shrinkage)
 
     return rows_function
 
 
-def _mix(first: Array, second: Array, weight: Array) -> Array:
-    weight = weight.astype(first.dtype)
-    return first * (1 - weight) + second * weight
+def _multiply_rows(source: RowFunction, taps: Taps, height: int, *, shrinkage: float) -> Array:
+    """Rows of a result, from those of a source of this height."""
+    needed = _span(len(taps.first), height, shrinkage)
+    start = jnp.minimum(taps.first[0], height - needed)
+    maps = source(start + jnp.arange(needed, dtype=jnp.int32))
+    matrix = _matrix(taps, start, needed, dtype=maps.dtype)
+    return jnp.einsum("on,cnw->cow", matrix, maps, precision=jax.lax.Precision.HIGHEST)
+
+
+def _multiply_columns(maps: Float[Array, "c n w"], taps: Taps, *, shrinkage: float) -> Array:
+    """Columns of a result, from those of maps."""
+    width, length = maps.shape[2], len(taps.first)
+    block = max(_BLOCK, -(-length // _MOST_BLOCKS))
+    mixed = []
+    for begin in range(0, length, block):
+        part = Taps(*(tap[begin : begin + block] for tap in taps))
+        needed = _span(len(part.first), width, shrinkage)
+        start = jnp.minimum(part.first[0], width - needed)
+        columns = jax.lax.dynamic_slice_in_dim(maps, start, needed, axis=2)
+        matrix = _matrix(part, start, needed, dtype=maps.dtype)
+        mixed.append(
+            jnp.einsum("ow,cnw->cno", matrix, columns, precision=jax.lax.Precision.HIGHEST)
+        )
+    return mixed[0] if len(mixed) == 1 else jnp.concatenate(mixed, axis=2)
+
+
+def _span(length: int, most: int, shrinkage: float) -> int:
+    """How many source pixels `length` consecutive pixels of a result need at most."""
+    # Their samples span (length - 1) * shrinkage pixels, between up to three more.
+    return min(math.floor((length - 1) * shrinkage) + 3, most)
+
+
+def _matrix(taps: Taps, start: Array, length: int, *, dtype: jnp.dtype) -> Float[Array, "o n"]:
+    """Weights of source pixels start, ..., start + length - 1 in pixels of the result."""
+    index = start + jnp.arange(length, dtype=jnp.int32)[None]
+    weight = taps.weight.astype(dtype)[:, None]
+    zero = jnp.zeros((), dtype)
+    first = jnp.where(index == taps.first[:, None], 1 - weight, zero)
+    return first + jnp.where(index == taps.second[:, None], weight, zero)
