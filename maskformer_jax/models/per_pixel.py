@@ -57,8 +57,10 @@ class PerPixelBaseline(nn.Module, kw_only=True):
             std=self.pixel_std,
             size_divisibility=self.size_divisibility,
         )
-        features = self.backbone(x, train=train, extent=extent)
-        pixels = self.pixel_decoder(features, train=train, extent=extent)
+        # Parts that know no extent serve images that fill the batch.
+        options = {"train": train} if extent is None else {"train": train, "extent": extent}
+        features = self.backbone(x, **options)
+        pixels = self.pixel_decoder(features, **options)
         predictor = conv(
             self.num_classes,
             1,

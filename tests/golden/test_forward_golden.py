@@ -21,9 +21,10 @@ from maskformer_jax.convert import official, readers
 from maskformer_jax.data.eval_examples import ImageShape
 from maskformer_jax.evaluation.buckets import Bucket
 from maskformer_jax.evaluation.devices import LocalDevices
+from maskformer_jax.evaluation.inference import image_sizes, make_network, make_postprocess
 from maskformer_jax.evaluation.programs import Programs
 from maskformer_jax.evaluation.runner import Evaluator
-from maskformer_jax.models.build import build_model
+from maskformer_jax.models.build import build_model, inference_model
 from maskformer_jax.postprocess import (
     ImageSizes,
     panoptic_inference,
@@ -268,13 +269,24 @@ def test_both_images_in_one_larger_batch(case, model, variables, golden):
         for i in range(133 if case.panoptic else 150)
     ]
     programs = Programs(model, config, categories=categories, devices=LocalDevices())
+    network = make_network(inference_model(model).apply, precision="highest")
+    postprocess = make_postprocess(config.eval, categories)
+
+    @jax.jit
+    def run(variables: Any, batch: Any, sizes: Any) -> Any:
+        predictions = network(variables, (batch, sizes[:, 1]))
+        results = jax.lax.map(
+            lambda one: postprocess(*one[0], image_sizes(programs.sizes(bucket), one[1])),
+            (predictions, sizes),
+        )
+        return predictions, results
+
     batch = np.full((2, *bucket.image_size, 3), 200, np.uint8)
     sizes = np.zeros((2, 3, 2), np.int32)
     for i, (image, output) in enumerate(zip(images, outputs, strict=True)):
         batch[i, : image.shape[0], : image.shape[1]] = image
         sizes[i] = programs.padded(image.shape[:2]), image.shape[:2], output
-    predictions = programs.network(bucket)(variables, (batch, sizes[:, 1]))
-    results = programs.infer(bucket)(variables, (batch, sizes))
+    predictions, results = run(variables, batch, sizes)
     for i, name in enumerate("AB"):
         rows, columns = -(-sizes[i, 0] // 4)
         masks = np.asarray(predictions.mask_logits[i, :, :rows, :columns])
