@@ -31,7 +31,7 @@ class Model(NamedTuple):
 
 
 def random_config(seed: int) -> tuple[ModelConfig, np.random.Generator]:
-    """Small models of all kinds; the first six have each kind of part at least twice."""
+    """Small models of all kinds; 1, 2 and 3 have every kind of part and head."""
     random = np.random.default_rng(seed)
 
     def draw(*values: Any) -> Any:
@@ -114,7 +114,7 @@ def check(model: Model, indices: tuple[int, ...] = (0, 1, 2)) -> None:
             assert expected.std() > 0.01 * np.abs(expected).max()  # of use as a test
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_logits_are_those_of_the_image_alone(make_variables, seed):
     check(make_model(seed, make_variables), (0,))
 
@@ -125,7 +125,7 @@ def test_logits_of_many_models(make_variables, seed):
     check(make_model(seed, make_variables))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [2])
 def test_nothing_outside_of_the_extent_matters(make_variables, seed):
     """Neither what the batch holds there nor the other images change a bit."""
     model = make_model(seed, make_variables)
