@@ -83,10 +83,12 @@ def add_views(
             batch_size=batch_size,
         )
         for group in np.unique(merged):
-            height, width = sizes[merged == group, :2].max(axis=0).tolist()
-            for i in np.flatnonzero(merged == group):
-                if flat[i].image_size != (height, width):
-                    flat[i] = flat[i]._replace(image_size=(height, width), exact=False)
+            members = np.flatnonzero(merged == group)
+            height, width = sizes[members, :2].max(axis=0).tolist()
+            # One program for all of them: it takes sizes for granted only if all have this one.
+            exact = all(flat[i].exact and flat[i].image_size == (height, width) for i in members)
+            for i in members:
+                flat[i] = flat[i]._replace(image_size=(height, width), exact=exact)
         step = len(settings.short_edges)
         views = [flat[i : i + step] for i in range(0, len(flat), step)]
     buckets = [

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from maskformer_jax.config import FPNConfig, ModelConfig, SwinConfig, TransformerFPNConfig
@@ -118,3 +119,11 @@ WITH_QUERIES = names_of(heads=("mask_classification", "per_pixel_plus"))
 PER_PIXEL = names_of(heads=("per_pixel", "per_pixel_plus"))
 PANOPTIC = tuple(case.name for case in CASES if case.panoptic)
 SEMANTIC = tuple(name for name in WITH_CLASSES if name not in PANOPTIC)
+
+
+def assert_within(parts: tuple[np.ndarray, np.ndarray], bound: float, rms: float = np.inf) -> None:
+    actual, expected = parts
+    assert actual.shape == expected.shape
+    difference = actual.astype(np.float64) - expected
+    assert np.abs(difference).max() <= bound
+    assert np.sqrt(np.mean(difference**2)) <= rms
