@@ -20,13 +20,16 @@ from maskformer_jax.postprocess import (
     View,
     augmented_labels,
     general_semantic_labels,
-    instance_inference,
-    panoptic_inference,
     per_pixel_labels,
     semantic_labels,
 )
+from maskformer_jax.postprocess.general import general_reader
 from maskformer_jax.postprocess.image_sizes import SizeBounds
-from maskformer_jax.precision import multiply_in
+from maskformer_jax.postprocess.instances import instance_reader
+from maskformer_jax.postprocess.mask_readers import read_masks
+from maskformer_jax.postprocess.panoptic import panoptic_reader
+from maskformer_jax.postprocess.semantic import semantic_reader
+from maskformer_jax.precision import at_least_float32_dtype, multiply_in
 from maskformer_jax.types import Predictions
 
 # Variables and a batch, a tree of arrays with a leading axis B, to a tree of such arrays.
@@ -110,43 +113,51 @@ def make_postprocess(
     task = settings.task
     is_thing = np.array([category.is_thing for category in categories])
 
-    def infer_labels(class_logits: Array, mask_logits: Array, sizes: ImageSizes) -> Array:
+    def infer_semantic(class_logits: Array, mask_logits: Array, sizes: ImageSizes) -> Outputs:
         if settings.semantic_rule == "general":
-            return general_semantic_labels(
-                class_logits, mask_logits, sizes=sizes, score_threshold=settings.general_threshold
+            return Outputs(
+                general_semantic_labels(
+                    class_logits,
+                    mask_logits,
+                    sizes=sizes,
+                    score_threshold=settings.general_threshold,
+                )
             )
-        return semantic_labels(
-            class_logits,
-            mask_logits,
-            sizes=sizes,
-            # The published panoptic models always resize first.
-            resize_before_inference=settings.resize_before_inference or task == "panoptic",
+        return Outputs(
+            semantic_labels(
+                class_logits,
+                mask_logits,
+                sizes=sizes,
+                resize_before_inference=settings.resize_before_inference,
+            )
         )
 
     def infer(class_logits: Array | None, mask_logits: Array, sizes: ImageSizes) -> Outputs:
         if class_logits is None:
-            return Outputs(semantic=per_pixel_labels(mask_logits, sizes=sizes))
-        semantic = panoptic = instances = None
-        if task != "instance":
-            semantic = infer_labels(class_logits, mask_logits, sizes)
-        if task == "panoptic":
-            panoptic = panoptic_inference(
-                class_logits,
-                mask_logits,
-                is_thing,
-                **sizes._asdict(),
-                object_mask_threshold=settings.object_mask_threshold,
-                overlap_threshold=settings.overlap_threshold,
-            )
-        if task != "semantic":
-            instances = instance_inference(
-                class_logits,
-                mask_logits,
-                is_thing,
-                **sizes._asdict(),
-                max_instances=settings.max_instances,
-            )
-        return Outputs(semantic, panoptic, instances)
+            return Outputs(per_pixel_labels(mask_logits, sizes=sizes))
+        if task == "semantic":
+            return infer_semantic(class_logits, mask_logits, sizes)
+        class_logits = class_logits.astype(at_least_float32_dtype(mask_logits.dtype))
+        height = sizes.output_bound[0]
+        instances = instance_reader(
+            class_logits, is_thing, height=height, max_instances=settings.max_instances
+        )
+        if task == "instance":
+            return Outputs(None, None, *read_masks(mask_logits, [instances], sizes=sizes))
+        # The published panoptic models resize masks before semantic inference, too.
+        labels = (
+            general_reader(class_logits, height=height, score_threshold=settings.general_threshold)
+            if settings.semantic_rule == "general"
+            else semantic_reader(class_logits, height=height)
+        )
+        segments = panoptic_reader(
+            class_logits,
+            is_thing,
+            height=height,
+            object_mask_threshold=settings.object_mask_threshold,
+            overlap_threshold=settings.overlap_threshold,
+        )
+        return Outputs(*read_masks(mask_logits, [labels, segments, instances], sizes=sizes))
 
     return infer
 

@@ -1,14 +1,13 @@
 """The paper's general inference, for semantic segmentation (section 3.4 and table VII)."""
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
-from maskformer_jax.postprocess.masks import output_masks
+from maskformer_jax.postprocess.mask_readers import MaskReader, read_masks
 from maskformer_jax.postprocess.query_selection import select_queries
-from maskformer_jax.postprocess.row_bands import join_bands, map_bands
+from maskformer_jax.postprocess.row_bands import join_bands
 from maskformer_jax.precision import at_least_float32_dtype
 from maskformer_jax.types import VOID
 
@@ -42,15 +41,34 @@ def general_semantic_labels(
     Returns:
         Labels 0..K-1, int32, or -1 everywhere if no query is selected.
     """
-    queries = select_queries(
-        class_logits.astype(at_least_float32_dtype(mask_logits.dtype)), threshold=score_threshold
+    reader = general_reader(
+        class_logits.astype(at_least_float32_dtype(mask_logits.dtype)),
+        height=sizes.output_bound[0],
+        score_threshold=score_threshold,
     )
-    masks = output_masks(mask_logits, sizes)
-    owners = map_bands(
-        lambda rows, _: queries.assign_pixels(jax.nn.sigmoid(masks(rows))),
-        sizes=sizes,
-        channels=len(mask_logits),
-        rows_per_band=rows_per_band,
+    (labels,) = read_masks(mask_logits, [reader], sizes=sizes, rows_per_band=rows_per_band)
+    return labels
+
+
+def general_reader(
+    class_logits: Float[Array, "q classes"],
+    *,
+    height: int,
+    score_threshold: float | Float[Array, ""],
+) -> MaskReader:
+    """`general_semantic_labels` as a reader of masks.
+
+    Args:
+        class_logits: at least float32.
+        height: of the array of the result.
+        score_threshold: 0..1.
+    """
+    queries = select_queries(class_logits, threshold=score_threshold)
+
+    def finish(owners: Array) -> Array:
+        labels = queries.label[join_bands(owners, height)]
+        return jnp.where(queries.selected.any(), labels, VOID)
+
+    return MaskReader(
+        lambda band: queries.assign_pixels(band.probabilities), finish, channels=len(class_logits)
     )
-    labels = queries.label[join_bands(owners, sizes.output_bound[0])]
-    return jnp.where(queries.selected.any(), labels, VOID)

@@ -9,8 +9,8 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
-from maskformer_jax.postprocess.masks import output_masks
-from maskformer_jax.postprocess.row_bands import join_bands, map_bands
+from maskformer_jax.postprocess.mask_readers import MaskBand, MaskReader, read_masks
+from maskformer_jax.postprocess.row_bands import join_bands
 from maskformer_jax.precision import at_least_float32_dtype
 
 
@@ -52,29 +52,52 @@ def instance_inference(
         rows_per_band: output rows computed at once; by default chosen to bound memory.
     """
     sizes = ImageSizes(padded_size, image_size, output_size, bounds)
-    dtype = at_least_float32_dtype(mask_logits.dtype)
+    reader = instance_reader(
+        class_logits.astype(at_least_float32_dtype(mask_logits.dtype)),
+        is_thing,
+        height=sizes.output_bound[0],
+        max_instances=max_instances,
+    )
+    (found,) = read_masks(mask_logits, [reader], sizes=sizes, rows_per_band=rows_per_band)
+    return found
+
+
+def instance_reader(
+    class_logits: Float[Array, "q classes"],
+    is_thing: Bool[Array | np.ndarray, " k"],
+    *,
+    height: int,
+    max_instances: int,
+) -> MaskReader:
+    """`instance_inference` as a reader of masks.
+
+    Args:
+        class_logits: at least float32.
+        is_thing: which of the K classes are things.
+        height: of the array of the result.
+        max_instances: n, clipped to Q times K.
+    """
     num_classes = class_logits.shape[1] - 1
-    probabilities = jax.nn.softmax(class_logits.astype(dtype), axis=-1)[:, :-1]
+    probabilities = jax.nn.softmax(class_logits, axis=-1)[:, :-1]
     num_instances = min(max_instances, probabilities.size)
     class_score, pair = jax.lax.top_k(probabilities.ravel(), num_instances)
     query, label = pair // num_classes, (pair % num_classes).astype(jnp.int32)
-    masks = output_masks(mask_logits[query], sizes)
 
-    def one_band(rows: Array, is_output: Array) -> tuple[Array, Array, Array]:
-        logits = masks(rows)
-        inside = (logits > 0) & is_output[None]
-        total = jnp.where(inside, jax.nn.sigmoid(logits), 0).sum(axis=(1, 2))
-        return inside, total, inside.sum(axis=(1, 2), dtype=jnp.int32)
+    def read(band: MaskBand) -> tuple[Array, Array, Array]:
+        inside = (band.logits > 0) & band.is_output[None]
+        total = jnp.where(inside, band.probabilities, 0).sum(axis=(1, 2))
+        return inside[query], total, inside.sum(axis=(1, 2), dtype=jnp.int32)
 
-    inside, total, area = map_bands(
-        one_band, sizes=sizes, channels=num_instances, rows_per_band=rows_per_band
-    )
-    area = area.sum(axis=0)
-    # The small constant keeps an empty mask from dividing by zero.
-    mask_score = total.sum(axis=0) / (area.astype(dtype) + 1e-6)
-    return Instances(
-        masks=join_bands(inside, sizes.output_bound[0]),
-        label=label,
-        score=class_score * mask_score,
-        valid=jnp.asarray(is_thing)[label] & (area > 0),
-    )
+    def finish(bands: tuple[Array, Array, Array]) -> Instances:
+        inside, total, area = bands
+        area = area.sum(axis=0)[query]
+        # The small constant keeps an empty mask from dividing by zero.
+        mask_score = total.sum(axis=0)[query] / (area.astype(class_logits.dtype) + 1e-6)
+        return Instances(
+            masks=join_bands(inside, height),
+            label=label,
+            score=class_score * mask_score,
+            valid=jnp.asarray(is_thing)[label] & (area > 0),
+        )
+
+    return MaskReader(read, finish, channels=max(len(class_logits), num_instances))

@@ -2,16 +2,15 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
-from maskformer_jax.postprocess.masks import output_masks
+from maskformer_jax.postprocess.mask_readers import MaskBand, MaskReader, read_masks
 from maskformer_jax.postprocess.query_selection import select_queries
-from maskformer_jax.postprocess.row_bands import join_bands, map_bands
+from maskformer_jax.postprocess.row_bands import join_bands
 from maskformer_jax.precision import at_least_float32_dtype
 
 
@@ -64,47 +63,74 @@ def panoptic_inference(
         rows_per_band: output rows computed at once; by default chosen to bound memory.
     """
     sizes = ImageSizes(padded_size, image_size, output_size, bounds)
-    dtype = at_least_float32_dtype(mask_logits.dtype)
-    num_queries = len(class_logits)
-    queries = select_queries(class_logits.astype(dtype), threshold=object_mask_threshold)
-    masks = output_masks(mask_logits, sizes)
+    reader = panoptic_reader(
+        class_logits.astype(at_least_float32_dtype(mask_logits.dtype)),
+        is_thing,
+        height=sizes.output_bound[0],
+        object_mask_threshold=object_mask_threshold,
+        overlap_threshold=overlap_threshold,
+    )
+    (segmentation,) = read_masks(mask_logits, [reader], sizes=sizes, rows_per_band=rows_per_band)
+    return segmentation
 
-    def one_band(rows: Array, is_output: Array) -> tuple[Array, Array, Array]:
-        mask = jax.nn.sigmoid(masks(rows))
-        owner = queries.assign_pixels(mask)
+
+def panoptic_reader(
+    class_logits: Float[Array, "q classes"],
+    is_thing: Bool[Array | np.ndarray, " k"],
+    *,
+    height: int,
+    object_mask_threshold: float | Float[Array, ""],
+    overlap_threshold: float | Float[Array, ""],
+) -> MaskReader:
+    """`panoptic_inference` as a reader of masks.
+
+    Args:
+        class_logits: at least float32.
+        is_thing: which of the K classes are things.
+        height: of the array of the result.
+        object_mask_threshold: 0..1.
+        overlap_threshold: 0..1.
+    """
+    num_queries = len(class_logits)
+    queries = select_queries(class_logits, threshold=object_mask_threshold)
+
+    def read(band: MaskBand) -> tuple[Array, Array, Array]:
+        owner = queries.assign_pixels(band.probabilities)
         owned = owner[None] == jnp.arange(num_queries, dtype=jnp.int32)[:, None, None]
         owned_area, mask_area = (
-            (pixels & is_output[None]).sum(axis=(1, 2), dtype=jnp.int32)
-            for pixels in (owned, mask >= 0.5)
+            (pixels & band.is_output[None]).sum(axis=(1, 2), dtype=jnp.int32)
+            for pixels in (owned, band.probabilities >= 0.5)
         )
         return owner, owned_area, mask_area
 
-    owners, owned_area, mask_area = map_bands(
-        one_band, sizes=sizes, channels=num_queries, rows_per_band=rows_per_band
-    )
-    owned_area, mask_area = owned_area.sum(axis=0), mask_area.sum(axis=0)
-    share = owned_area.astype(dtype) / jnp.maximum(mask_area, 1).astype(dtype)
-    has_area = (owned_area > 0) & (mask_area > 0)
-    accepted = queries.selected & has_area & (share >= overlap_threshold)
+    def finish(bands: tuple[Array, Array, Array]) -> PanopticSegmentation:
+        owners, owned_area, mask_area = bands
+        owned_area, mask_area = owned_area.sum(axis=0), mask_area.sum(axis=0)
+        dtype = class_logits.dtype
+        share = owned_area.astype(dtype) / jnp.maximum(mask_area, 1).astype(dtype)
+        has_area = (owned_area > 0) & (mask_area > 0)
+        accepted = queries.selected & has_area & (share >= overlap_threshold)
 
-    label = jnp.where(queries.selected, queries.label, 0)
-    thing = jnp.asarray(is_thing)[label]
-    first = _first_of_segment(accepted, label, thing)
-    starts_segment = accepted & (first == jnp.arange(num_queries))
-    segment_id = jnp.where(accepted, jnp.cumsum(starts_segment)[first], 0).astype(jnp.int32)
-    # Queries that start no segment write past the end, which drops them.
-    slot = jnp.where(starts_segment, segment_id - 1, num_queries)
+        label = jnp.where(queries.selected, queries.label, 0)
+        thing = jnp.asarray(is_thing)[label]
+        first = _first_of_segment(accepted, label, thing)
+        starts_segment = accepted & (first == jnp.arange(num_queries))
+        segment_id = jnp.where(accepted, jnp.cumsum(starts_segment)[first], 0).astype(jnp.int32)
+        # Queries that start no segment write past the end, which drops them.
+        slot = jnp.where(starts_segment, segment_id - 1, num_queries)
 
-    def by_slot(values: Array) -> Array:
-        return jnp.zeros(num_queries, values.dtype).at[slot].set(values, mode="drop")
+        def by_slot(values: Array) -> Array:
+            return jnp.zeros(num_queries, values.dtype).at[slot].set(values, mode="drop")
 
-    return PanopticSegmentation(
-        id_map=segment_id[join_bands(owners, sizes.output_bound[0])],
-        valid=by_slot(starts_segment),
-        label=by_slot(label),
-        is_thing=by_slot(thing),
-        score=by_slot(queries.score),
-    )
+        return PanopticSegmentation(
+            id_map=segment_id[join_bands(owners, height)],
+            valid=by_slot(starts_segment),
+            label=by_slot(label),
+            is_thing=by_slot(thing),
+            score=by_slot(queries.score),
+        )
+
+    return MaskReader(read, finish, channels=num_queries)
 
 
 def _first_of_segment(

@@ -19,7 +19,7 @@ from maskformer_jax.postprocess.row_bands import RowFunction, take
 from maskformer_jax.resize import Taps, bilinear_taps, bilinear_taps_of_data
 from maskformer_jax.types import Size
 
-_BLOCK = 128  # columns of a result that are mixed at once, at least
+_BLOCK = 64  # columns of a result that are mixed at once, at least
 _MOST_BLOCKS = 16
 
 

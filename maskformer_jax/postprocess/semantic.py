@@ -1,5 +1,6 @@
 """Semantic inference: class scores or labels at every pixel (paper section 3.4)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,8 +9,9 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
+from maskformer_jax.postprocess.mask_readers import MaskReader, read_masks
 from maskformer_jax.postprocess.masks import input_masks, to_output
-from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels
+from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels, join_bands
 from maskformer_jax.precision import at_least_float32_dtype
 
 
@@ -74,11 +76,29 @@ def semantic_labels(
     Returns:
         Labels 0..K-1, int32; the first of equal scores.
     """
-    scores = semantic_scores(
-        class_logits, mask_logits, sizes=sizes, resize_before_inference=resize_before_inference
-    )
+    class_logits = class_logits.astype(at_least_float32_dtype(mask_logits.dtype))
+    if resize_before_inference:
+        reader = semantic_reader(class_logits, height=sizes.output_bound[0])
+        (labels,) = read_masks(mask_logits, [reader], sizes=sizes, rows_per_band=rows_per_band)
+        return labels
+    scores = semantic_scores(class_logits, mask_logits, sizes=sizes, resize_before_inference=False)
     channels = max(class_logits.shape[1] - 1, len(mask_logits))
     return argmax_labels(scores, sizes, channels=channels, rows_per_band=rows_per_band)
+
+
+def semantic_reader(class_logits: Float[Array, "q classes"], *, height: int) -> MaskReader:
+    """`semantic_labels` with `resize_before_inference` as a reader of masks.
+
+    Args:
+        class_logits: at least float32.
+        height: of the array of the result.
+    """
+    scores = _class_sums(class_logits)
+    return MaskReader(
+        lambda band: jnp.argmax(scores(band.probabilities), axis=0).astype(jnp.int32),
+        lambda labels: join_bands(labels, height),
+        channels=max(class_logits.shape[1] - 1, len(class_logits)),
+    )
 
 
 def semantic_scores(
@@ -89,18 +109,22 @@ def semantic_scores(
     resize_before_inference: bool,
 ) -> RowFunction:
     """The rows of `semantic_inference`'s scores."""
-    class_logits = class_logits.astype(at_least_float32_dtype(mask_logits.dtype))
-    probabilities = jax.nn.softmax(class_logits, axis=-1)[:, :-1]
+    sums = _class_sums(class_logits.astype(at_least_float32_dtype(mask_logits.dtype)))
     masks = input_masks(mask_logits, sizes)
     if resize_before_inference:
         masks = to_output(masks, sizes)
 
     def scores(rows: Int[Array, " n"]) -> Float[Array, "k n w"]:
-        return jnp.einsum(
-            "qk,qhw->khw",
-            probabilities,
-            jax.nn.sigmoid(masks(rows)),
-            precision=jax.lax.Precision.HIGHEST,
-        )
+        return sums(jax.nn.sigmoid(masks(rows)))
 
     return scores if resize_before_inference else to_output(scores, sizes)
+
+
+def _class_sums(
+    class_logits: Float[Array, "q classes"],
+) -> Callable[[Float[Array, "q h w"]], Float[Array, "k h w"]]:
+    """The sum over queries of class probabilities times the mask probabilities it is given."""
+    probabilities = jax.nn.softmax(class_logits, axis=-1)[:, :-1]
+    return lambda masks: jnp.einsum(
+        "qk,qhw->khw", probabilities, masks, precision=jax.lax.Precision.HIGHEST
+    )

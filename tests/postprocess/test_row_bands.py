@@ -31,7 +31,9 @@ SIZES = ImageSizes(padded_size=(16, 8), image_size=(16, 8), output_size=(16, 5))
 @pytest.mark.parametrize(
     ("output_size", "channels", "rows_per_band", "bands", "rows"),
     [
-        ((1000, 1024), 64, None, 4, 256),  # 256 rows of 64 float32 maps are 64 MiB
+        ((1000, 1024), 64, None, 63, 16),  # 16 rows of 64 float32 maps are 4 MiB
+        ((100, 1024), 512, None, 13, 8),  # 8 rows of 512 are 16 MiB
+        ((10, 2**20), 8, None, 5, 2),  # 2 rows of 8 are 64 MiB
         ((3, 2**21), 9, None, 3, 1),  # a single row is more than that
         ((10, 7), 2, None, 1, 10),
         ((10, 7), 2, 3, 4, 3),
@@ -121,5 +123,6 @@ def test_bands_are_as_large_as_the_number_of_maps_allows(
 ) -> None:
     # Four rows of `maps` maps; one map more or less would give three or six.
     monkeypatch.setattr(row_bands, "_BAND_BYTES", 4 * maps * 4 * SIZES.output_size[1])
+    monkeypatch.setattr(row_bands, "_FEW_ROWS", 1)
     class_logits = jnp.zeros((queries, classes + 1))
     assert lengths_of_loops(function, class_logits, jnp.zeros((queries, 4, 2))) == [4]
