@@ -17,7 +17,9 @@ from maskformer_jax.resize import padded_size
 from maskformer_jax.types import Size
 
 OUTPUT_COST = 0.1  # of a pixel of the result, compared with one that passes through the network
-PROGRAM_COST = 2.0  # of a compilation, in images of mean size
+# Of a compilation, in images of mean size. It takes as long as 12 images of 256 x 341 pixels on two
+# CPU cores (docs/benchmarks.md), and fewer of larger ones.
+PROGRAM_COST = 6.0
 _MOST_SHAPES = 300  # with more, sizes are rounded up first: merging takes quadratic time
 _ROUNDING = (32, 64)  # of images, of results
 

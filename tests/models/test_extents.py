@@ -1,5 +1,7 @@
 """Images of different sizes in one batch: each has the predictions that it has alone."""
 
+import dataclasses
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -95,34 +97,60 @@ def predict(model: Model, images: np.ndarray, extents: np.ndarray) -> Prediction
     return jax.jit(model.module.apply)(model.variables, images, extent=jnp.asarray(extents))
 
 
-def check(model: Model, indices: tuple[int, ...] = (0, 1, 2)) -> None:
-    together = predict(model, model.images, model.extents)
-    for i in indices:
-        height, width = model.extents[i]
-        alone = jax.jit(model.module.apply)(
-            model.variables, model.images[i : i + 1, :height, :width]
-        )
-        for ours, expected in zip(together, alone, strict=True):
-            if expected is None:
-                continue
-            expected = np.asarray(expected[:, 0])
-            ours = np.asarray(ours[:, i])
-            if ours.ndim == 4:
-                ours = ours[..., : expected.shape[-2], : expected.shape[-1]]
-            error = np.abs(ours - expected).max() / np.abs(expected).max()
-            assert error <= TOLERANCE, (i, error)
-            assert expected.std() > 0.01 * np.abs(expected).max()  # of use as a test
+def relative_errors(
+    model: Model, index: int, judge: Predictions, *, of: Predictions
+) -> Iterator[float]:
+    """The largest difference of one image's logits from those it has alone, for each output."""
+    for ours, expected in zip(of, judge, strict=True):
+        if expected is None:
+            continue
+        expected, ours = np.asarray(expected[:, 0]), np.asarray(ours[:, index])
+        if ours.ndim == 4:
+            ours = ours[..., : expected.shape[-2], : expected.shape[-1]]
+        largest = np.abs(expected).max()
+        assert expected.std() > 0.01 * largest  # of use as a test
+        yield np.abs(ours - expected).max() / largest
+
+
+def predict_alone(model: Model, index: int) -> Predictions:
+    height, width = model.extents[index]
+    image = model.images[index : index + 1, :height, :width]
+    return jax.jit(model.module.apply)(model.variables, image)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_logits_are_those_of_the_image_alone(make_variables, seed):
-    check(make_model(seed, make_variables), (0,))
+    model = make_model(seed, make_variables)
+    together = predict(model, model.images, model.extents)
+    assert max(relative_errors(model, 0, predict_alone(model, 0), of=together)) <= TOLERANCE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_logits_of_many_models(make_variables, seed):
-    check(make_model(seed, make_variables))
+    """In float64, where nothing but a mistake is left; and in float32.
+
+    There a deep network with group norm and random weights carries a rounding error of 1e-5 into
+    its logits with or without extents, and the two are allowed to differ by that.
+    """
+    model = make_model(seed, make_variables)
+    together = predict(model, model.images, model.extents)
+    with jax.enable_x64(True):
+        wide = model._replace(
+            module=build_model(
+                dataclasses.replace(random_config(seed)[0], compute_dtype="float64"),
+                num_classes=NUM_CLASSES,
+            ),
+            variables=jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), model.variables),
+        )
+        wide_together = predict(wide, model.images, model.extents)
+        wide_alone = [predict_alone(wide, i) for i in range(3)]
+    for i in range(3):
+        alone = predict_alone(model, i)
+        assert max(relative_errors(model, i, wide_alone[i], of=wide_together)) <= 1e-12
+        rounding = max(relative_errors(model, 0, wide_alone[i], of=alone))
+        error = max(relative_errors(model, i, alone, of=together))
+        assert error <= max(TOLERANCE, rounding)
 
 
 @pytest.mark.parametrize("seed", [2])
