@@ -88,7 +88,8 @@ class Loaded:
     ) -> Iterator[tuple[int, UInt8[np.ndarray, "_ _ 3"], Result]]:
         """Segment many images and yield each with its index and its result, in any order.
 
-        The sizes are read first, from the headers of files, and all programs are compiled.
+        The sizes are read first, from the headers of files, and programs are compiled side by
+        side; images come as soon as there is the first.
 
         Raises:
             UserError: a file cannot be read, or an array is not such an image.
@@ -96,7 +97,7 @@ class Loaded:
         sizes = [_read_size(image) for image in images]
         evaluator = self._evaluator
         plan = evaluator.plan([self._shape(size) for size in sizes], most=PREDICTION_PROGRAMS)
-        evaluator.compile(self.variables, plan.buckets)
+        evaluator.compile_first(self.variables, plan.buckets)
         for bucket, indices in evaluator.batches(plan):
             pixels = [_read(images[index]) for index in indices]
             for index, one in zip(indices, pixels, strict=True):

@@ -43,13 +43,15 @@ class LocalDevices:
             )
         )
 
-    def compile(self, function: Callable[[Any, Any], Any], variables: Any, batch: Any) -> Any:
-        """Compile `spread(function)` for these arguments; the batch may be shapes and dtypes."""
+    def lower(
+        self, function: Callable[[Any, Any], Any], variables: Any, batch: Any
+    ) -> jax.stages.Lowered:
+        """Lower `spread(function)` for these arguments; the batch may be shapes and dtypes."""
         sharding = NamedSharding(self._mesh, PartitionSpec(_AXIS))
         shapes = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), batch
         )
-        return self.spread(function).lower(variables, shapes).compile()
+        return self.spread(function).lower(variables, shapes)
 
     def split(self, batch: Any) -> Any:
         """Send a batch to the devices, a part of axis 0 to each."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +28,7 @@ from maskformer_jax.progress import Progress
 from maskformer_jax.resize import padded_size
 
 MOST_THREADS = 8  # that compile at a time
+CACHE_SECONDS = 2.0  # a program that takes longer was not in the cache on disk
 
 
 class Programs:
@@ -55,8 +56,8 @@ class Programs:
             config.model.matmul_precision, compute_dtype=config.model.compute_dtype, train=False
         )
         self._network = make_network(inference_model(model).apply, precision=precision)
-        self._compiled: dict[Hashable, Any] = {}
-        self._lock = threading.Lock()
+        self._compiled: dict[Hashable, Future[Any]] = {}
+        self._tracing = threading.Lock()
 
     def infer(self, bucket: Bucket) -> Program:
         """From variables and (images, sizes) to `Outputs`."""
@@ -72,21 +73,32 @@ class Programs:
 
     def compile(self, variables: Any, buckets: Sequence[Bucket]) -> None:
         """Compile all programs of buckets side by side, with a progress line."""
-        jobs = {
-            key: job
-            for bucket in buckets
-            for key, job in self._jobs(variables, bucket)
-            if key not in self._compiled
-        }
+        jobs = self._missing(variables, buckets)
         if not jobs:
             return
-        with (
-            Progress(
-                len(jobs), description="compile", unit="program", enabled=is_primary()
-            ) as progress,
-            ThreadPoolExecutor(min(len(jobs), MOST_THREADS)) as pool,
-        ):
-            for _ in pool.map(lambda job: self._compile(*job), jobs.items()):
+        self._start(jobs)
+        with _progress(len(jobs)) as progress:
+            for key in jobs:
+                self._compiled[key].result()
+                progress.update()
+
+    def compile_first(self, variables: Any, buckets: Sequence[Bucket]) -> None:
+        """Compile the programs of the first bucket, with a progress line.
+
+        Those of the others are compiled meanwhile, and whoever uses them waits. Where the first
+        come out of the cache on disk, the others are left until they are needed.
+        """
+        first = self._missing(variables, buckets[:1])
+        if not first:
+            return
+        with _progress(len(first)) as progress, ThreadPoolExecutor(len(first)) as pool:
+            lowered = {key: self._lower(job) for key, job in first.items()}
+            self._compiled |= {key: pool.submit(one.compile) for key, one in lowered.items()}
+            futures = [self._compiled[key] for key in first]
+            if wait(futures, timeout=CACHE_SECONDS).not_done:
+                self._start(self._missing(variables, buckets))
+            for future in futures:
+                future.result()
                 progress.update()
 
     def sizes(self, bucket: Bucket) -> ImageSizes | SizeBounds:
@@ -142,18 +154,39 @@ class Programs:
 
     def _runner(self, key: Hashable, make: Callable[[], Program]) -> Program:
         def run(variables: Any, batch: Any) -> Any:
-            program = self._compiled.get(key)
-            if program is None:
-                program = self._compile(key, _Job(make(), variables, batch))
-            return program(variables, self._devices.split(batch))
+            if key not in self._compiled:
+                self._start({key: _Job(make(), variables, batch)})
+            return self._compiled[key].result()(variables, self._devices.split(batch))
 
         return run
 
-    def _compile(self, key: Hashable, job: "_Job") -> Any:
-        compiled = self._devices.compile(job.program, job.variables, job.batch)
-        with self._lock:
-            self._compiled[key] = compiled
-        return compiled
+    def _missing(self, variables: Any, buckets: Sequence[Bucket]) -> dict[Hashable, "_Job"]:
+        """What is not compiled of what these buckets need."""
+        return {
+            key: job
+            for bucket in buckets
+            for key, job in self._jobs(variables, bucket)
+            if key not in self._compiled
+        }
+
+    def _start(self, jobs: dict[Hashable, "_Job"]) -> None:
+        """Compile in threads."""
+        pool = ThreadPoolExecutor(min(len(jobs), MOST_THREADS) or 1)
+        self._compiled |= {key: pool.submit(self._compile, job) for key, job in jobs.items()}
+        pool.shutdown(wait=False)
+
+    def _compile(self, job: "_Job") -> Any:
+        return self._lower(job).compile()
+
+    def _lower(self, job: "_Job") -> jax.stages.Lowered:
+        # Tracing is Python, of which one thread runs at a time: one after another, the first
+        # program is ready soonest. The compiler itself works side by side.
+        with self._tracing:
+            return self._devices.lower(job.program, job.variables, job.batch)
+
+
+def _progress(total: int) -> Progress:
+    return Progress(total, description="compile", unit="program", enabled=is_primary())
 
 
 class _Job(NamedTuple):

@@ -119,6 +119,10 @@ class Evaluator:
         """Compile the programs of buckets side by side."""
         self._programs.compile(variables, buckets)
 
+    def compile_first(self, variables: Any, buckets: Sequence[Bucket]) -> None:
+        """Compile those of the first bucket and let the others follow."""
+        self._programs.compile_first(variables, buckets)
+
     def batches(self, plan: Plan, *, process_index: int = 0, process_count: int = 1) -> list[Batch]:
         """Split the images of a plan into batches, and take those of one process.
 

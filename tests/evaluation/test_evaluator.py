@@ -15,6 +15,7 @@ from maskformer_jax.config import Config, EvalConfig, TTAConfig
 from maskformer_jax.data.eval_examples import EvalExample, ExampleList, ImageShape
 from maskformer_jax.data.example import PanopticLabels, PanopticSegment
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation import programs
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.metrics import MAIN_METRIC, TaskMetrics
 from maskformer_jax.evaluation.runner import Evaluator
@@ -261,7 +262,30 @@ def test_all_programs_are_compiled_before_the_first_image(compilations) -> None:
     seen = []
     several = evaluator("semantic", batch_size=1)
     several._config.eval.max_programs = 2
-    examples = listed(example("a"), example("b", size=(32, 16)), example("c", size=(30, 16)))
+    wide, tall = [example("a")] * 8, [example("b", size=(32, 16))] * 8
+    examples = listed(*wide, *tall, example("c", size=(30, 16)))
     several.evaluate({}, examples, on_result=lambda *_: seen.append(len(compilations)))
-    assert seen == [len(compilations)] * 3
+    assert seen == [len(compilations)] * 17
     assert compilations.count("jit(inference)") == 2
+
+
+@pytest.mark.parametrize(("patience", "compiled"), [(60, 1), (0, 3)])
+def test_the_first_program_is_enough_to_begin(
+    patience: float, compiled: int, compilations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others follow at once where there is no cache to take them from."""
+    monkeypatch.setattr(programs, "CACHE_SECONDS", patience)
+    blocks = Blocks()
+    several = evaluator("semantic", batch_size=1)
+    shapes = [blocks.shapes[i] for i in (0, 2, 3)]
+    buckets = [several.plan([shape]).buckets[0] for shape in shapes]
+    several.compile_first({}, buckets)
+    # Whoever uses a program waits for it.
+    results = [
+        several.run({}, bucket, [blocks.images[i]], [shape.output_size])()[0]
+        for bucket, shape, i in zip(buckets[:compiled], shapes, (0, 2, 3), strict=False)
+    ]
+    assert compilations.count("jit(inference)") == compiled
+    assert [one.semantic.shape for one in results] == [s.output_size for s in shapes[:compiled]]
+    several.run({}, buckets[2], [blocks.images[3]], [shapes[2].output_size])()
+    assert compilations.count("jit(inference)") == (2 if compiled == 1 else 3)

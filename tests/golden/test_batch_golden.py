@@ -4,7 +4,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from golden_cases import WITH_CLASSES, assert_within
+import pytest
+from golden_cases import CASES, WITH_CLASSES, assert_within
 
 from maskformer_jax.categories import Category
 from maskformer_jax.config import Config, EvalConfig
@@ -14,7 +15,19 @@ from maskformer_jax.evaluation.inference import image_sizes, make_network, make_
 from maskformer_jax.evaluation.programs import Programs
 from maskformer_jax.models.build import inference_model
 
+# Both backbones, both pixel decoders, all tasks.
+BY_DEFAULT = ("maskformer_swin_tiny", "maskformer_panoptic_R50", "per_pixel_baseline_R50")
 
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if case.name in BY_DEFAULT else pytest.mark.slow, id=case.name)
+        for case in CASES
+    ],
+    indirect=True,
+    scope="session",
+)
 def test_both_images_in_one_larger_batch(case, model, variables, golden):
     """The published predictions and results, from the program of a bucket with sizes as data."""
     images = [golden[f"{name}/image"] for name in "AB"]

