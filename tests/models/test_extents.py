@@ -128,7 +128,7 @@ def test_logits_are_those_of_the_image_alone(make_variables, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_logits_of_many_models(make_variables, seed):
-    """In float64, where nothing but a mistake is left; and in float32.
+    """In float64 (position encodings stay float32), where a mistake stands out; and in float32.
 
     There a deep network with group norm and random weights has rounding errors of 1e-5 in its
     logits with or without extents, and the two may differ by three times that.
@@ -147,7 +147,7 @@ def test_logits_of_many_models(make_variables, seed):
         wide_alone = [predict_alone(wide, i) for i in range(3)]
     for i in range(3):
         alone = predict_alone(model, i)
-        assert max(relative_errors(model, i, wide_alone[i], of=wide_together)) <= 1e-12
+        assert max(relative_errors(model, i, wide_alone[i], of=wide_together)) <= 1e-7
         rounding = max(relative_errors(model, 0, wide_alone[i], of=alone))
         error = max(relative_errors(model, i, alone, of=together))
         assert error <= max(TOLERANCE, 3 * rounding)
