@@ -88,7 +88,8 @@ class WindowAttention(nn.Module):
             nn.initializers.truncated_normal(0.02, lower=-100.0, upper=100.0),  # cut at +-2
             ((2 * self.window - 1) ** 2, self.num_heads),
         )
-        return table[relative_position_index(self.window)].transpose(2, 0, 1)
+        index = jnp.asarray(relative_position_index(self.window), jnp.int32)
+        return table[index].transpose(2, 0, 1)
 
 
 def roll(x: Float[Array, "b h w d"], shift: int, edge: Extent = None) -> Float[Array, "b h w d"]:

@@ -20,7 +20,7 @@ def relative_position_index(window: int) -> Int[np.ndarray, "s s"]:
     row, column = np.divmod(np.arange(window * window), window)
     rows = row[:, None] - row[None] + window - 1
     columns = column[:, None] - column[None] + window - 1
-    return (rows * (2 * window - 1) + columns).astype(np.int32)
+    return rows * (2 * window - 1) + columns
 
 
 @cache
