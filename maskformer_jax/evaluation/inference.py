@@ -19,7 +19,6 @@ from maskformer_jax.postprocess import (
     PanopticSegmentation,
     View,
     augmented_labels,
-    general_semantic_labels,
     per_pixel_labels,
     semantic_labels,
 )
@@ -113,51 +112,35 @@ def make_postprocess(
     task = settings.task
     is_thing = np.array([category.is_thing for category in categories])
 
-    def infer_semantic(class_logits: Array, mask_logits: Array, sizes: ImageSizes) -> Outputs:
-        if settings.semantic_rule == "general":
-            return Outputs(
-                general_semantic_labels(
-                    class_logits,
-                    mask_logits,
-                    sizes=sizes,
-                    score_threshold=settings.general_threshold,
-                )
-            )
-        return Outputs(
-            semantic_labels(
-                class_logits,
-                mask_logits,
-                sizes=sizes,
-                resize_before_inference=settings.resize_before_inference,
-            )
-        )
+    general = settings.semantic_rule == "general"
 
     def infer(class_logits: Array | None, mask_logits: Array, sizes: ImageSizes) -> Outputs:
         if class_logits is None:
-            return Outputs(per_pixel_labels(mask_logits, sizes=sizes))
-        if task == "semantic":
-            return infer_semantic(class_logits, mask_logits, sizes)
+            return Outputs(semantic=per_pixel_labels(mask_logits, sizes=sizes))
+        if task == "semantic" and not general and not settings.resize_before_inference:
+            return Outputs(semantic=semantic_labels(class_logits, mask_logits, sizes=sizes))
         class_logits = class_logits.astype(at_least_float32_dtype(mask_logits.dtype))
-        height = sizes.output_bound[0]
-        instances = instance_reader(
-            class_logits, is_thing, height=height, max_instances=settings.max_instances
-        )
-        if task == "instance":
-            return Outputs(None, None, *read_masks(mask_logits, [instances], sizes=sizes))
-        # The published panoptic models resize masks before semantic inference, too.
-        labels = (
-            general_reader(class_logits, height=height, score_threshold=settings.general_threshold)
-            if settings.semantic_rule == "general"
-            else semantic_reader(class_logits, height=height)
-        )
-        segments = panoptic_reader(
-            class_logits,
-            is_thing,
-            height=height,
-            object_mask_threshold=settings.object_mask_threshold,
-            overlap_threshold=settings.overlap_threshold,
-        )
-        return Outputs(*read_masks(mask_logits, [labels, segments, instances], sizes=sizes))
+        readers = {}
+        if task != "instance":
+            # The published panoptic models always resize first.
+            readers["semantic"] = (
+                general_reader(class_logits, score_threshold=settings.general_threshold)
+                if general
+                else semantic_reader(class_logits)
+            )
+        if task == "panoptic":
+            readers["panoptic"] = panoptic_reader(
+                class_logits,
+                is_thing,
+                object_mask_threshold=settings.object_mask_threshold,
+                overlap_threshold=settings.overlap_threshold,
+            )
+        if task != "semantic":
+            readers["instances"] = instance_reader(
+                class_logits, is_thing, max_instances=settings.max_instances
+            )
+        results = read_masks(mask_logits, list(readers.values()), sizes=sizes)
+        return Outputs(**dict(zip(readers, results, strict=True)))
 
     return infer
 

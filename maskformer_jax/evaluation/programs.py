@@ -90,6 +90,7 @@ class Programs:
         """
         first = self._missing(variables, buckets[:1])
         if not first:
+            self._start(self._missing(variables, buckets))
             return
         with _progress(len(first)) as progress, ThreadPoolExecutor(len(first)) as pool:
             lowered = {key: self._lower(job) for key, job in first.items()}
@@ -171,7 +172,7 @@ class Programs:
 
     def _start(self, jobs: dict[Hashable, "_Job"]) -> None:
         """Compile in threads."""
-        pool = ThreadPoolExecutor(min(len(jobs), MOST_THREADS) or 1)
+        pool = ThreadPoolExecutor(MOST_THREADS)
         self._compiled |= {key: pool.submit(self._compile, job) for key, job in jobs.items()}
         pool.shutdown(wait=False)
 

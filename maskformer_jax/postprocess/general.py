@@ -43,7 +43,6 @@ def general_semantic_labels(
     """
     reader = general_reader(
         class_logits.astype(at_least_float32_dtype(mask_logits.dtype)),
-        height=sizes.output_bound[0],
         score_threshold=score_threshold,
     )
     (labels,) = read_masks(mask_logits, [reader], sizes=sizes, rows_per_band=rows_per_band)
@@ -53,19 +52,17 @@ def general_semantic_labels(
 def general_reader(
     class_logits: Float[Array, "q classes"],
     *,
-    height: int,
     score_threshold: float | Float[Array, ""],
 ) -> MaskReader:
     """`general_semantic_labels` as a reader of masks.
 
     Args:
         class_logits: at least float32.
-        height: of the array of the result.
         score_threshold: 0..1.
     """
     queries = select_queries(class_logits, threshold=score_threshold)
 
-    def finish(owners: Array) -> Array:
+    def finish(owners: Array, height: int) -> Array:
         labels = queries.label[join_bands(owners, height)]
         return jnp.where(queries.selected.any(), labels, VOID)
 

@@ -55,7 +55,6 @@ def instance_inference(
     reader = instance_reader(
         class_logits.astype(at_least_float32_dtype(mask_logits.dtype)),
         is_thing,
-        height=sizes.output_bound[0],
         max_instances=max_instances,
     )
     (found,) = read_masks(mask_logits, [reader], sizes=sizes, rows_per_band=rows_per_band)
@@ -66,7 +65,6 @@ def instance_reader(
     class_logits: Float[Array, "q classes"],
     is_thing: Bool[Array | np.ndarray, " k"],
     *,
-    height: int,
     max_instances: int,
 ) -> MaskReader:
     """`instance_inference` as a reader of masks.
@@ -74,7 +72,6 @@ def instance_reader(
     Args:
         class_logits: at least float32.
         is_thing: which of the K classes are things.
-        height: of the array of the result.
         max_instances: n, clipped to Q times K.
     """
     num_classes = class_logits.shape[1] - 1
@@ -88,7 +85,7 @@ def instance_reader(
         total = jnp.where(inside, band.probabilities, 0).sum(axis=(1, 2))
         return inside[query], total, inside.sum(axis=(1, 2), dtype=jnp.int32)
 
-    def finish(bands: tuple[Array, Array, Array]) -> Instances:
+    def finish(bands: tuple[Array, Array, Array], height: int) -> Instances:
         inside, total, area = bands
         area = area.sum(axis=0)[query]
         # The small constant keeps an empty mask from dividing by zero.

@@ -29,7 +29,7 @@ class MaskReader(NamedTuple):
     """What an inference reads from masks."""
 
     read: Callable[[MaskBand], Any]  # to a tree of arrays
-    finish: Callable[[Any], Any]  # from these, stacked over bands, to the result
+    finish: Callable[[Any, int], Any]  # from these, stacked over bands, and the output's height
     channels: int  # how many maps `read` holds at once
 
 
@@ -61,4 +61,5 @@ def read_masks(
         channels=max(len(mask_logits), *(reader.channels for reader in readers)),
         rows_per_band=rows_per_band,
     )
-    return tuple(reader.finish(read) for reader, read in zip(readers, bands, strict=True))
+    height = sizes.output_bound[0]
+    return tuple(reader.finish(read, height) for reader, read in zip(readers, bands, strict=True))

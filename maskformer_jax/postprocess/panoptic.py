@@ -66,7 +66,6 @@ def panoptic_inference(
     reader = panoptic_reader(
         class_logits.astype(at_least_float32_dtype(mask_logits.dtype)),
         is_thing,
-        height=sizes.output_bound[0],
         object_mask_threshold=object_mask_threshold,
         overlap_threshold=overlap_threshold,
     )
@@ -78,7 +77,6 @@ def panoptic_reader(
     class_logits: Float[Array, "q classes"],
     is_thing: Bool[Array | np.ndarray, " k"],
     *,
-    height: int,
     object_mask_threshold: float | Float[Array, ""],
     overlap_threshold: float | Float[Array, ""],
 ) -> MaskReader:
@@ -87,7 +85,6 @@ def panoptic_reader(
     Args:
         class_logits: at least float32.
         is_thing: which of the K classes are things.
-        height: of the array of the result.
         object_mask_threshold: 0..1.
         overlap_threshold: 0..1.
     """
@@ -103,7 +100,7 @@ def panoptic_reader(
         )
         return owner, owned_area, mask_area
 
-    def finish(bands: tuple[Array, Array, Array]) -> PanopticSegmentation:
+    def finish(bands: tuple[Array, Array, Array], height: int) -> PanopticSegmentation:
         owners, owned_area, mask_area = bands
         owned_area, mask_area = owned_area.sum(axis=0), mask_area.sum(axis=0)
         dtype = class_logits.dtype

@@ -78,7 +78,7 @@ def semantic_labels(
     """
     class_logits = class_logits.astype(at_least_float32_dtype(mask_logits.dtype))
     if resize_before_inference:
-        reader = semantic_reader(class_logits, height=sizes.output_bound[0])
+        reader = semantic_reader(class_logits)
         (labels,) = read_masks(mask_logits, [reader], sizes=sizes, rows_per_band=rows_per_band)
         return labels
     scores = semantic_scores(class_logits, mask_logits, sizes=sizes, resize_before_inference=False)
@@ -86,17 +86,16 @@ def semantic_labels(
     return argmax_labels(scores, sizes, channels=channels, rows_per_band=rows_per_band)
 
 
-def semantic_reader(class_logits: Float[Array, "q classes"], *, height: int) -> MaskReader:
+def semantic_reader(class_logits: Float[Array, "q classes"]) -> MaskReader:
     """`semantic_labels` with `resize_before_inference` as a reader of masks.
 
     Args:
         class_logits: at least float32.
-        height: of the array of the result.
     """
     scores = _class_sums(class_logits)
     return MaskReader(
         lambda band: jnp.argmax(scores(band.probabilities), axis=0).astype(jnp.int32),
-        lambda labels: join_bands(labels, height),
+        join_bands,
         channels=max(class_logits.shape[1] - 1, len(class_logits)),
     )
 

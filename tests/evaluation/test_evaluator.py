@@ -2,6 +2,8 @@
 
 import functools
 from collections.abc import Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -222,7 +224,7 @@ def test_batch_size_and_other_images_change_no_result(chosen, batch_size, max_pr
             np.testing.assert_allclose(array, wanted, rtol=rtol)
 
 
-@pytest.mark.parametrize("max_programs", [4])
+@pytest.mark.parametrize("max_programs", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_views_share_few_programs_and_change_no_result(max_programs, compilations) -> None:
     blocks = Blocks()
     tta = TTAConfig(enabled=True, short_edges=(8, 16, 24), max_size=40)
@@ -269,12 +271,18 @@ def test_all_programs_are_compiled_before_the_first_image(compilations) -> None:
     assert compilations.count("jit(inference)") == 2
 
 
-@pytest.mark.parametrize(("patience", "compiled"), [(60, 1), (0, 3)])
+@pytest.mark.parametrize(("cached", "compiled"), [(True, 1), (False, 3)])
 def test_the_first_program_is_enough_to_begin(
-    patience: float, compiled: int, compilations: list[str], monkeypatch: pytest.MonkeyPatch
+    cached: bool, compiled: int, compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others follow at once where there is no cache to take them from."""
-    monkeypatch.setattr(programs, "CACHE_SECONDS", patience)
+
+    def wait(futures: list[Future], timeout: float) -> Any:
+        assert timeout == programs.CACHE_SECONDS
+        assert len(futures) == 1
+        return SimpleNamespace(not_done=set() if cached else set(futures))
+
+    monkeypatch.setattr(programs, "wait", wait)
     blocks = Blocks()
     several = evaluator("semantic", batch_size=1)
     shapes = [blocks.shapes[i] for i in (0, 2, 3)]
@@ -289,3 +297,7 @@ def test_the_first_program_is_enough_to_begin(
     assert [one.semantic.shape for one in results] == [s.output_size for s in shapes[:compiled]]
     several.run({}, buckets[2], [blocks.images[3]], [shapes[2].output_size])()
     assert compilations.count("jit(inference)") == (2 if compiled == 1 else 3)
+    several.compile_first({}, buckets)  # the first is there, so the others start at once
+    assert len(several._programs._compiled) == 3
+    several.run({}, buckets[1], [blocks.images[2]], [shapes[1].output_size])()
+    assert compilations.count("jit(inference)") == 3

@@ -130,8 +130,8 @@ def test_logits_are_those_of_the_image_alone(make_variables, seed):
 def test_logits_of_many_models(make_variables, seed):
     """In float64 (position encodings stay float32), where a mistake stands out; and in float32.
 
-    There a deep network with group norm and random weights has rounding errors of 1e-5 in its
-    logits with or without extents, and the two may differ by three times that.
+    There a deep network with group norm and random weights has rounding errors near 1e-5 in its
+    logits with or without extents; seeds 4, 13 and 16 exceed the tolerance by them.
     """
     model = make_model(seed, make_variables)
     together = predict(model, model.images, model.extents)
@@ -146,14 +146,13 @@ def test_logits_of_many_models(make_variables, seed):
         wide_together = predict(wide, model.images, model.extents)
         wide_alone = [predict_alone(wide, i) for i in range(3)]
     for i in range(3):
-        alone = predict_alone(model, i)
         assert max(relative_errors(model, i, wide_alone[i], of=wide_together)) <= 1e-7
-        rounding = max(relative_errors(model, 0, wide_alone[i], of=alone))
-        error = max(relative_errors(model, i, alone, of=together))
-        assert error <= max(TOLERANCE, 3 * rounding)
+    for i in range(3):
+        alone = predict_alone(model, i)
+        assert max(relative_errors(model, i, alone, of=together)) <= TOLERANCE
 
 
-@pytest.mark.parametrize("seed", [2])
+@pytest.mark.parametrize("seed", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_nothing_outside_of_the_extent_matters(make_variables, seed):
     """Neither what the batch holds there nor the other images change a bit."""
     model = make_model(seed, make_variables)
