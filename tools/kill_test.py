@@ -89,7 +89,7 @@ def start(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "train.py", f"--config={config}", f"--workdir={workdir}"]
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=1"
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     environment = {
         "JAX_PLATFORMS": "cpu",
         "NPROC": "16",  # threads for callbacks
