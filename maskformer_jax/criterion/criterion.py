@@ -80,32 +80,32 @@ def compute_losses(
         num_classes=num_classes,
         no_object_weight=config.no_object_weight,
     )
-    focal, dice = compute_mask_losses(
+    num_masks = normalizers.masks.max()
+    mask_losses = compute_mask_losses(
         predictions.mask_logits,
         assignment,
         truth.masks,
         truth.pixel_valid,
+        focal_weight=config.mask_weight / num_masks,
+        dice_weight=config.dice_weight / num_masks,
         num_points=config.num_points,
         key=loss_key,
         by_layer=config.by_layer,
     )
-    num_masks = normalizers.masks.max()
-    losses = Losses(
-        loss_class=config.class_weight * cross_entropy,
-        loss_mask=config.mask_weight * focal / num_masks,
-        loss_dice=config.dice_weight * dice / num_masks,
-    )
-    terms = name_terms(losses._asdict())
-    return sum(x.sum() for x in losses), {**terms, "finite_images": finite & finite_costs}
+    classification = config.class_weight * cross_entropy
+    losses = Losses(classification, mask_losses.focal, mask_losses.dice)
+    total = classification.sum() + mask_losses.total.sum()
+    return total, {**name_terms(losses._asdict()), "finite_images": finite & finite_costs}
 
 
 def find_finite_images(predictions: Predictions) -> Bool[Array, " b"]:
     """Whether all logits of an image, of all queries and layers, are finite."""
     finite = [
-        jnp.isfinite(x).all(tuple(axis for axis in range(x.ndim) if axis != 1))
+        # First over the pixels or classes of a query, as the costs sum: one pass serves both.
+        jnp.isfinite(x.reshape(*x.shape[:3], -1)).all(-1)
         for x in jax.tree.leaves(jax.lax.stop_gradient(predictions))
     ]
-    return jnp.stack(finite).all(0)
+    return jnp.stack(finite).all((0, 1, 3))
 
 
 def name_terms(terms: Mapping[str, Shaped[Array, " l"]]) -> dict[str, Shaped[Array, ""]]:

@@ -1,10 +1,13 @@
 """Focal and dice loss of matched masks (paper section 3.2), one segment slot after the other.
 
 Logits enlarged to full size take as much memory as everything else in a step. They therefore exist
-for one slot at a time, in the forward pass and, computed again, in the backward pass.
+for one slot at a time. The same turn of the loop gives the losses of a slot and, where a gradient
+is wanted, the gradient of its maps at their own size: nothing is enlarged twice, and the gradient
+of all queries is assembled once, after the loop.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +18,24 @@ from maskformer_jax.criterion.layers import map_layers
 from maskformer_jax.criterion.masks import Masks
 from maskformer_jax.criterion.pixel_valid import valid_at_points
 from maskformer_jax.criterion.point_sampling import draw_uncertain_points, sample_bilinear
-from maskformer_jax.losses import dice_loss, sigmoid_focal_loss
+from maskformer_jax.losses import focal_and_dice_loss
 from maskformer_jax.resize import resize_bilinear
+from maskformer_jax.types import Size
+
+
+class MaskLosses(NamedTuple):
+    """Weighted losses of each decoder layer, summed over the matched pairs of the batch."""
+
+    total: Float[Array, " l"]  # focal + dice; the gradient flows through this sum alone
+    focal: Float[Array, " l"]
+    dice: Float[Array, " l"]
+
+
+class MaskWeights(NamedTuple):
+    """What the losses of each pair are multiplied by; no gradient flows to them."""
+
+    focal: Float[Array, ""]
+    dice: Float[Array, ""]
 
 
 def compute_mask_losses(
@@ -25,166 +44,205 @@ def compute_mask_losses(
     masks: Masks,
     pixel_valid: Bool[Array, "b H W"] | None = None,
     *,
+    focal_weight: Float[Array, ""] | float = 1.0,
+    dice_weight: Float[Array, ""] | float = 1.0,
     num_points: int = 0,
     key: Array | None = None,
     by_layer: bool = False,
-) -> tuple[Float[Array, " l"], Float[Array, " l"]]:
+) -> MaskLosses:
     """Focal and dice loss of each decoder layer, summed over the matched pairs of the batch.
 
     The logits are enlarged to the size of the masks, and the focal loss of a pair is the mean over
-    pixels. Slots are visited up to the last one that any image of the batch uses, both forward and
-    backward, so unused slots after it cost nothing.
+    pixels. Slots are visited up to the last one that any image of the batch uses, so unused slots
+    after it cost nothing.
 
     Args:
         mask_logits: of all decoder layers.
         assignment: the query of each segment, -1 for none.
         masks: of the segments.
         pixel_valid: the pixels to compare; None: all.
+        focal_weight: of the focal loss of each pair.
+        dice_weight: of the dice loss of each pair.
         num_points: compare each pair at so many points instead of all pixels; 0: pixels.
         key: draws the points, where there are any.
         by_layer: one decoder layer at a time, which takes less memory.
+
+    Returns:
+        The total and its two parts. Only the total has a gradient: it is computed together with the
+        losses, for these weights.
     """
     key_data = None if key is None else jax.random.key_data(key)
+    dtype = mask_logits.dtype
+    weights = MaskWeights(jnp.asarray(focal_weight, dtype), jnp.asarray(dice_weight, dtype))
+    *_, height, width = mask_logits.shape
 
-    def sum_pairs(pairs: tuple[Array, Array]) -> tuple[Array, Array]:
+    def sum_pairs(pairs: tuple[Array, Array]) -> MaskLosses:
         logits, queries = pairs
-        by_image = jnp.swapaxes(queries, 0, 1)
-        return _sum_over_slots(logits, by_image, masks, pixel_valid, key_data, num_points)
+        truth = _Truth(jnp.swapaxes(queries, 0, 1), masks, pixel_valid, key_data)
+        settings = _Settings((height, width), num_points)
+        total, focal, dice = _sum_over_slots(_as_rows(logits), truth, weights, settings)
+        return MaskLosses(total, *jax.lax.stop_gradient((focal, dice)))
 
     pairs = (mask_logits, jnp.swapaxes(assignment, 0, 1))
     return map_layers(sum_pairs, pairs, one_by_one=by_layer)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(5,))
-def _sum_over_slots(
-    mask_logits: Float[Array, "l b q h w"],
-    assignment: Int[Array, "b l n"],
-    masks: Masks,
-    pixel_valid: Bool[Array, "b H W"] | None,
-    key_data: Array | None,
-    num_points: int,
-) -> tuple[Float[Array, " l"], Float[Array, " l"]]:
-    def add_slot(slot: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
-        query = _query_of(slot, assignment)
-        focal, dice = _slot_losses(
-            _take_masks(mask_logits, query),
-            query >= 0,
-            slot,
-            masks,
-            pixel_valid,
-            key_data,
-            num_points,
-        )
-        return sums[0] + focal, sums[1] + dice
+class _Truth(NamedTuple):
+    """What the predictions are compared with."""
 
-    zeros = jnp.zeros(mask_logits.shape[:2], mask_logits.dtype)
-    focal, dice = jax.lax.fori_loop(0, _count_slots(assignment), add_slot, (zeros, zeros))
-    return focal.sum(1), dice.sum(1)
+    assignment: Array  # int [b, l, n], the query of each slot, -1 for none
+    masks: Masks
+    pixel_valid: Array | None  # bool [b, H, W]
+    key_data: Array | None
+
+
+class _Settings(NamedTuple):
+    """What is known when the program is compiled."""
+
+    map_size: Size
+    num_points: int
+
+
+def _as_rows(mask_logits: Float[Array, "l b q h w"]) -> Float[Array, "b lq p"]:
+    """Each map as one row, all layers of an image below each other.
+
+    So they are computed (a product sums over channels for each query and pixel) and so the costs
+    read them: on a TPU, maps of rows and columns have another layout in memory, which is a copy.
+    """
+    layers, images, queries, _, _ = mask_logits.shape
+    return jnp.swapaxes(mask_logits, 0, 1).reshape(images, layers * queries, -1)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _sum_over_slots(
+    rows: Float[Array, "b lq p"], truth: _Truth, weights: MaskWeights, settings: _Settings
+) -> tuple[Array, Array, Array]:
+    """The sum of both losses, the focal loss and the dice loss, [l] each."""
+
+    def add_slot(slot: Array, sums: Array) -> Array:
+        maps, query = _take_maps(rows, slot, truth)
+        _, losses = _slot_losses(maps, query, slot, truth, weights, settings)
+        return sums + losses
+
+    sums = jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, _zeros(rows, truth))
+    return _by_layer(sums)
 
 
 def _forward(
-    mask_logits: Array,
-    assignment: Array,
-    masks: Masks,
-    pixel_valid: Array | None,
-    key_data: Array | None,
-    num_points: int,
-) -> tuple:
-    arguments = (mask_logits, assignment, masks, pixel_valid, key_data)
-    return _sum_over_slots(*arguments, num_points), arguments
+    rows: Array, truth: _Truth, weights: MaskWeights, settings: _Settings
+) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
+    """The losses, and for the backward pass the gradient of each slot's maps."""
+    images, num_rows, pixels = rows.shape
+    _, layers, slots = truth.assignment.shape
+    losses_of = jax.value_and_grad(_slot_losses, has_aux=True)
+
+    def add_slot(slot: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        sums, gradients = carry
+        maps, query = _take_maps(rows, slot, truth)
+        (_, losses), gradient = losses_of(maps, query, slot, truth, weights, settings)
+        block = gradient.reshape(1, images * layers, pixels)
+        return sums + losses, jax.lax.dynamic_update_slice_in_dim(gradients, block, slot, axis=0)
+
+    # Slots come first, so that each turn writes one block of memory.
+    gradients = jnp.zeros((slots, images * layers, pixels), rows.dtype)
+    start = (_zeros(rows, truth), gradients)
+    sums, gradients = jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, start)
+    slot_of = _slot_of_query(truth.assignment, num_rows // layers)
+    return _by_layer(sums), (gradients, slot_of)
 
 
-def _backward(num_points: int, arguments: tuple, cotangents: tuple[Array, Array]) -> tuple:
-    mask_logits, assignment, masks, pixel_valid, key_data = arguments
-    shape = mask_logits.shape[:2]
-    per_image = tuple(jnp.broadcast_to(x[:, None], shape) for x in cotangents)
-
-    def add_slot(slot: Array, gradient: Array) -> Array:
-        query = _query_of(slot, assignment)
-
-        def losses_of(logits: Array) -> tuple[Array, Array]:
-            return _slot_losses(logits, query >= 0, slot, masks, pixel_valid, key_data, num_points)
-
-        _, pull_back = jax.vjp(losses_of, _take_masks(mask_logits, query))
-        (slot_gradient,) = pull_back(per_image)
-        return _add_masks(gradient, query, slot_gradient)
-
-    gradient = jax.lax.fori_loop(0, _count_slots(assignment), add_slot, jnp.zeros_like(mask_logits))
-    return gradient, None, None, None, None
+def _backward(
+    settings: _Settings, residuals: tuple[Array, Array], cotangents: tuple[Array, Array, Array]
+) -> tuple[Array, None, None]:
+    gradients, slot_of = residuals
+    images, layers, queries = slot_of.shape
+    index = jnp.maximum(slot_of, 0).transpose(2, 0, 1).reshape(queries, images * layers, 1)
+    by_query = jnp.take_along_axis(gradients, index, axis=0)
+    by_query = by_query.reshape(queries, images, layers, -1).transpose(1, 2, 0, 3)
+    total, _, _ = cotangents
+    by_query = jnp.where((slot_of >= 0)[..., None], by_query * total.reshape(1, -1, 1, 1), 0)
+    return by_query.reshape(images, layers * queries, -1), None, None
 
 
 _sum_over_slots.defvjp(_forward, _backward)
 
 
+def _zeros(rows: Array, truth: _Truth) -> Float[Array, "2 b l"]:
+    # Of each image: summed over images in the loop, devices would wait for each other in each turn.
+    return jnp.zeros((2, *truth.assignment.shape[:2]), rows.dtype)
+
+
+def _by_layer(sums: Float[Array, "2 b l"]) -> tuple[Array, Array, Array]:
+    focal, dice = sums.sum(1)
+    return focal + dice, focal, dice
+
+
 def _slot_losses(
-    mask_logits: Float[Array, "l b h w"],
-    matched: Bool[Array, "l b"],
-    slot: Array,
-    masks: Masks,
-    pixel_valid: Bool[Array, "b H W"] | None,
-    key_data: Array | None,
-    num_points: int,
-) -> tuple[Float[Array, "l b"], Float[Array, "l b"]]:
-    """The losses of one slot, given the logits of its queries; 0 where it is not matched."""
-    if num_points:
-        assert key_data is not None
-        key = jax.random.wrap_key_data(key_data)
-        logits, inside, valid = _at_points(mask_logits, slot, masks, pixel_valid, key, num_points)
+    maps: Float[Array, "b l p"],
+    query: Int[Array, "b l"],
+    slot: Int[Array, ""],
+    truth: _Truth,
+    weights: MaskWeights,
+    settings: _Settings,
+) -> tuple[Float[Array, ""], Float[Array, "2 b l"]]:
+    """The weighted losses of one slot, given the logits of its queries: the sum, then each."""
+    maps = maps.reshape(*maps.shape[:2], *settings.map_size)
+    if settings.num_points:
+        logits, inside, valid = _at_points(maps, slot, truth, settings.num_points)
     else:
-        logits = resize_bilinear(mask_logits, masks.size)
-        inside = masks.of_slot(slot)[None]
-        valid = None if pixel_valid is None else pixel_valid[None]
-    focal = sigmoid_focal_loss(logits, inside)
-    if valid is None:
-        focal = focal.mean((-2, -1))
-    else:
-        pixels = jnp.maximum(valid.sum((-2, -1)), 1).astype(focal.dtype)
-        focal = jnp.where(valid, focal, 0).sum((-2, -1)) / pixels
-    dice = dice_loss(logits, inside, pixel_valid=valid)
-    return jnp.where(matched, focal, 0), jnp.where(matched, dice, 0)
+        logits = resize_bilinear(maps, truth.masks.size)
+        inside = truth.masks.of_slot(slot)[:, None]
+        valid = None if truth.pixel_valid is None else truth.pixel_valid[:, None]
+    pair_losses = focal_and_dice_loss(logits, inside, pixel_valid=valid)
+    losses = jnp.stack(
+        [
+            weight * jnp.where(query >= 0, loss, 0)
+            for weight, loss in zip(weights, pair_losses, strict=True)
+        ]
+    )
+    return losses.sum(), losses
 
 
 def _at_points(
-    mask_logits: Float[Array, "l b h w"],
-    slot: Array,
-    masks: Masks,
-    pixel_valid: Bool[Array, "b H W"] | None,
-    key: Array,
-    num_points: int,
+    maps: Float[Array, "b l h w"], slot: Int[Array, ""], truth: _Truth, num_points: int
 ) -> tuple[Array, Array, Array | None]:
     """Logits, masks and validity at the points of each mask, as maps of one row of pixels."""
-    layers, images, _, _ = mask_logits.shape
-    points = draw_uncertain_points(jax.random.fold_in(key, slot), mask_logits, count=num_points)
-    by_image = jnp.moveaxis(points, 0, 1).reshape(images, layers * num_points, 2)
+    assert truth.key_data is not None
+    key = jax.random.fold_in(jax.random.wrap_key_data(truth.key_data), slot)
+    images, layers, _, _ = maps.shape
+    points = draw_uncertain_points(key, maps, count=num_points)
+    by_image = points.reshape(images, layers * num_points, 2)
 
     def as_maps(values: Array) -> Array:
-        return jnp.moveaxis(values.reshape(images, layers, 1, num_points), 1, 0)
+        return values.reshape(images, layers, 1, num_points)
 
-    inside = masks.at_points(by_image, slot[None])
-    valid = valid_at_points(pixel_valid, by_image)
+    inside = truth.masks.at_points(by_image, slot[None])
+    valid = valid_at_points(truth.pixel_valid, by_image)
     return (
-        sample_bilinear(mask_logits, points)[..., None, :],
+        sample_bilinear(maps, points)[..., None, :],
         as_maps(inside),
         None if valid is None else as_maps(valid),
     )
 
 
-def _count_slots(assignment: Array) -> Array:
+def _count_slots(assignment: Int[Array, "b l n"]) -> Array:
     """The number of slots up to the last one that is matched anywhere."""
     used = (assignment >= 0).any((0, 1))
     return jnp.where(used, jnp.arange(1, used.size + 1), 0).max(initial=0)
 
 
-def _query_of(slot: Array, assignment: Array) -> Array:
-    return jax.lax.dynamic_index_in_dim(assignment, slot, axis=2, keepdims=False).T  # [l, b]
+def _slot_of_query(assignment: Int[Array, "b l n"], num_queries: int) -> Int[Array, "b l q"]:
+    """The slot that each query is matched to, -1 for none."""
+    same = assignment[..., None] == jnp.arange(num_queries).reshape(1, 1, 1, -1)
+    return jnp.where(same.any(2), same.argmax(2), -1)
 
 
-def _take_masks(mask_logits: Array, query: Array) -> Array:
-    index = jnp.maximum(query, 0)[:, :, None, None, None]
-    return jnp.take_along_axis(mask_logits, index, axis=2)[:, :, 0]  # [l, b, h, w]
-
-
-def _add_masks(gradient: Array, query: Array, masks: Array) -> Array:
-    # Mapped over layers and images: each device then adds to its own images without communication.
-    add = jax.vmap(jax.vmap(lambda sums, index, mask: sums.at[index].add(mask)))
-    return add(gradient, jnp.maximum(query, 0), masks)
+def _take_maps(
+    rows: Float[Array, "b lq p"], slot: Int[Array, ""], truth: _Truth
+) -> tuple[Float[Array, "b l p"], Int[Array, "b l"]]:
+    """The maps that a slot is matched to, and their queries."""
+    query = jax.lax.dynamic_index_in_dim(truth.assignment, slot, axis=2, keepdims=False)
+    layers = query.shape[1]
+    queries = rows.shape[1] // layers
+    row = jnp.maximum(query, 0) + queries * jnp.arange(layers)[None]
+    return jnp.take_along_axis(rows, row[..., None], axis=1), query

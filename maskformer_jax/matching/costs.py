@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import LossConfig
-from maskformer_jax.losses import dice_from_sums, sigmoid_focal_loss
+from maskformer_jax.losses import FOCAL_ALPHA, dice_from_sums, focal_of_side, sigmoid_terms
 from maskformer_jax.precision import at_least_float32
 from maskformer_jax.types import CostMatrices, Predictions
 
@@ -45,9 +45,10 @@ def compute_costs(
 
     # Focal loss of a pixel inside and outside of the mask: a sum over pixels then needs one product
     # with the masks, not a map for every pair of query and segment.
-    inside = sigmoid_focal_loss(mask_logits, jnp.ones((1, 1, 1, 1), bool))
-    outside = sigmoid_focal_loss(mask_logits, jnp.zeros((1, 1, 1, 1), bool))
-    scores = jax.nn.sigmoid(mask_logits)
+    terms = sigmoid_terms(mask_logits)
+    outside = focal_of_side(terms.inside, terms.nll_outside, weight=1 - FOCAL_ALPHA)
+    inside = focal_of_side(terms.outside, terms.nll_inside, weight=FOCAL_ALPHA)
+    scores = terms.inside
     pixels: Array | int = masks.shape[-1]
     difference = inside - outside
     if pixel_valid is not None:

@@ -21,21 +21,31 @@ def test_masks_are_compared_as_by_the_plain_formula() -> None:
     # Unmatched slots come first and between matched ones.
     assignment = jnp.array([[[-1, 3, 0, -1], [2, -1, 5, -1]], [[1, 0, -1, -1], [-1, -1, -1, -1]]])
 
-    def plain(mask_logits: jax.Array) -> tuple:
+    def plain(mask_logits: jax.Array) -> jax.Array:
         enlarged = resize_bilinear(mask_logits, segment_map.shape[1:])
         focal, dice = [0.0, 0.0], [0.0, 0.0]
         for image, layer, slot in np.argwhere(np.asarray(assignment) >= 0):
             logits = enlarged[layer, image, assignment[image, layer, slot]]
             focal[layer] += sigmoid_focal_loss(logits, segment_map[image] == slot).mean()
             dice[layer] += dice_loss(logits, segment_map[image] == slot)
-        return jnp.stack(focal), jnp.stack(dice)
+        focal, dice = 2 * jnp.stack(focal), 5 * jnp.stack(dice)
+        return jnp.stack([focal + dice, focal, dice])
 
-    cotangents = (jnp.array([2.0, 3.0]), jnp.array([5.0, 7.0]))
     masks = DisjointMasks(segment_map, 4)
-    ours, pull_back = jax.vjp(lambda x: compute_mask_losses(x, assignment, masks), mask_logits)
+    weights = {"focal_weight": 2.0, "dice_weight": 5.0}
+
+    def ours(mask_logits: jax.Array) -> jax.Array:
+        return jnp.stack(compute_mask_losses(mask_logits, assignment, masks, **weights))
+
     expected, plain_pull_back = jax.vjp(plain, mask_logits)
-    assert_same(ours, expected)
-    assert_same(pull_back(cotangents), plain_pull_back(cotangents), atol=1e-7)
+    assert_same(ours(mask_logits), expected)  # without the gradient: another loop
+    losses, pull_back = jax.vjp(ours, mask_logits)
+    assert_same(losses, expected)
+    # Of each layer's total, and of nothing else: the parts carry no gradient.
+    layers, zero = jnp.array([3.0, 7.0]), jnp.zeros(2)
+    cotangent = jnp.stack([layers, zero, zero])
+    assert_same(pull_back(cotangent), plain_pull_back(cotangent), atol=1e-6)
+    assert not jnp.any(pull_back(jnp.stack([zero, layers, layers]))[0])
 
 
 def test_packed_masks_give_what_the_map_gives() -> None:
@@ -130,7 +140,7 @@ def test_only_valid_pixels_are_compared() -> None:
     valid = np.zeros((2, 6, 8), bool)
     valid[0, :4, 3:] = True  # nothing of the second image
     segment_map[~valid] = -1
-    focal, dice = compute_mask_losses(
+    _, focal, dice = compute_mask_losses(
         logits,
         jnp.array([[[2, 1]], [[0, -1]]]),
         DisjointMasks(jnp.asarray(segment_map), 2),
@@ -152,14 +162,14 @@ def test_only_valid_points_are_compared() -> None:
     valid = np.ones((2, 16, 16), bool)
     valid[0, :, 8:] = False
     valid[1] = False
-    focal, _ = compute_mask_losses(
+    focal = compute_mask_losses(
         logits,
         jnp.zeros((2, 1, 1), jnp.int32),
         DisjointMasks(jnp.zeros((2, 16, 16), jnp.int16), 1),
         jnp.asarray(valid),
         num_points=40,
         key=jax.random.key(0),
-    )
+    ).focal
     expected = sigmoid_focal_loss(jnp.full((1,), 0.7), jnp.ones((1,), bool))
     np.testing.assert_allclose(focal, expected, rtol=1e-5)
 

@@ -71,12 +71,16 @@ class TransformerDecoder(TransformerStack, kw_only=True):
             class_logits = self._apply_head(head, outputs, name="class_embed")
         widths = (self.hidden_dim, self.hidden_dim, self.mask_dim)
         mask_embed = self._apply_head(partial(MLP, widths), outputs, name="mask_embed")
+        # Pixels as one axis, in which costs and losses sum over them: on a TPU a map of rows and
+        # columns has another layout in memory, and a change between the two is a copy.
+        batch, height, width, _ = mask_features.shape
         mask_logits = jnp.einsum(
-            "lbqc,bhwc->lbqhw",
+            "lbqc,bpc->lbqp",
             mask_embed.astype(mask_features.dtype),
-            mask_features,
+            mask_features.reshape(batch, height * width, -1),
             preferred_element_type=at_least_float32_dtype(mask_features.dtype),
         )
+        mask_logits = mask_logits.reshape(*mask_logits.shape[:3], height, width)
         return Predictions(class_logits=class_logits, mask_logits=mask_logits)
 
     def _apply_head(
