@@ -74,25 +74,13 @@ def _convolve_points(
 def rematerialize(function: Callable[..., Any], *, on: bool) -> Callable[..., Any]:
     """Keep only a part's inputs for the backward pass and recompute its activations there.
 
-    The program must be compiled with `remat_compiler_options`.
+    The program must be compiled with the options of `compiler_options`.
 
     Args:
         function: of a module, whose submodules it may make, and arrays.
         on: False leaves the function as it is.
     """
     return nn.remat(function) if on else function
-
-
-def remat_compiler_options(platform: str) -> dict[str, str] | None:
-    """Compiler options that keep XLA from merging the recomputation with the first computation.
-
-    `jax.checkpoint` puts barriers between the two. The CPU compiler takes these out before it
-    looks for equal computations, so that nothing would be saved; others leave them in.
-
-    Args:
-        platform: of the devices, such as "cpu".
-    """
-    return {"xla_disable_hlo_passes": "cse_barrier_expander"} if platform == "cpu" else None
 
 
 def layer_norm(name: str) -> nn.LayerNorm:

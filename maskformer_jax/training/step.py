@@ -9,10 +9,10 @@ from flax import linen as nn
 from jax import numpy as jnp
 from jax.sharding import Mesh
 
+from maskformer_jax.compiler_options import compiler_options
 from maskformer_jax.config import Config, OptimConfig
 from maskformer_jax.criterion.criterion import compute_losses
 from maskformer_jax.criterion.normalizers import Normalizers
-from maskformer_jax.parts.layers import remat_compiler_options
 from maskformer_jax.precision import multiply_in, resolve_precision
 from maskformer_jax.training.accumulation import make_differentiate
 from maskformer_jax.training.mesh import batch_sharding, replicated
@@ -123,7 +123,7 @@ def make_train_step(
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
-        compiler_options=remat_compiler_options(platform) if config.model.remat else None,
+        compiler_options=compiler_options(platform, remat=config.model.remat),
     )
 
 

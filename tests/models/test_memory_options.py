@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from maskformer_jax.compiler_options import compiler_options
 from maskformer_jax.config import (
     Config,
     MaskFormerDecoderConfig,
@@ -18,7 +19,6 @@ from maskformer_jax.config import (
     TransformerFPNConfig,
 )
 from maskformer_jax.models.build import build_model
-from maskformer_jax.parts.layers import remat_compiler_options
 from maskformer_jax.training.optimizer import make_optimizer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
@@ -84,7 +84,7 @@ def test_every_part_is_rematerialised(backbone: Any) -> None:
 def test_rematerialisation_changes_no_number(backbone: Any) -> None:
     plain, remat = tiny(backbone), tiny(backbone, remat=True)
     variables = jax.jit(plain.init)(jax.random.key(0), IMAGES)
-    options = remat_compiler_options("cpu")  # else the two programs may become the same
+    options = compiler_options("cpu", remat=True)  # else the two programs may become the same
     ours, expected = (
         jax.jit(differentiate(model, variables), compiler_options=options)(variables["params"])
         for model in (remat, plain)
