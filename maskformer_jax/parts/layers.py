@@ -10,10 +10,9 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from maskformer_jax.parts.extent import Extent, inside
 from maskformer_jax.parts.initializers import linear_bias, linear_kernel
 
-NORM_EPSILON = 1e-5  # of all layer and group norms; Flax would take 1e-6
+NORM_EPSILON = 1e-5  # of all layer norms; Flax would take 1e-6
 
 
 def conv(
@@ -89,26 +88,6 @@ def layer_norm(name: str) -> nn.LayerNorm:
     The result has the dtype of the parameters, float32, or a wider one of the input.
     """
     return nn.LayerNorm(epsilon=NORM_EPSILON, dtype=None, use_fast_variance=False, name=name)
-
-
-class GroupNorm(nn.GroupNorm):
-    """Group norm whose statistics are those of each image inside of its extent."""
-
-    def __call__(  # type: ignore[override]  # the mask is that of the extent
-        self, x: Float[Array, "b h w c"], extent: Extent = None
-    ) -> Float[Array, "b h w c"]:
-        """Normalise each group of channels."""
-        if extent is None:
-            return super().__call__(x)
-        mask = inside(extent, height=x.shape[1], width=x.shape[2])[..., None]
-        return super().__call__(x, mask=jnp.broadcast_to(mask, x.shape))
-
-
-def group_norm(name: str, *, dtype: DTypeLike = jnp.float32) -> GroupNorm:
-    """Make a group norm of 32 groups; statistics are float32 whatever the dtype of the result."""
-    return GroupNorm(
-        num_groups=32, epsilon=NORM_EPSILON, dtype=dtype, use_fast_variance=False, name=name
-    )
 
 
 def torch_dense(

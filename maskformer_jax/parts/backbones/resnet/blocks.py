@@ -11,8 +11,9 @@ from jaxtyping import Array, Float
 from maskformer_jax.parts.backbones.resnet.config import EXPANSION
 from maskformer_jax.parts.backbones.resnet.frozen_batch_norm import FrozenBatchNorm
 from maskformer_jax.parts.extent import Extent, at_stride, clear_outside
+from maskformer_jax.parts.group_norm import GroupNorm
 from maskformer_jax.parts.initializers import msra_fill
-from maskformer_jax.parts.layers import conv, group_norm
+from maskformer_jax.parts.layers import conv
 
 Norm = Literal["frozen_batch_norm", "group_norm"]
 
@@ -44,7 +45,7 @@ class ConvNorm(nn.Module):
             name="conv",
         )(x)
         if self.norm == "group_norm":
-            return group_norm("norm", dtype=self.dtype)(x, at_stride(extent, self.stride))
+            return GroupNorm(self.dtype, name="norm")(x, at_stride(extent, self.stride))
         return FrozenBatchNorm(dtype=self.dtype, name="norm")(x)
 
 

@@ -9,8 +9,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from maskformer_jax.parts.extent import Extent, at_stride, clear_outside
+from maskformer_jax.parts.group_norm import GroupNorm
 from maskformer_jax.parts.initializers import xavier_fill
-from maskformer_jax.parts.layers import conv, group_norm, rematerialize
+from maskformer_jax.parts.layers import conv, rematerialize
 from maskformer_jax.parts.pixel_decoders.fpn.config import FPNConfig
 from maskformer_jax.parts.pixel_decoders.output import PixelDecoderOutput
 from maskformer_jax.resize import resize_nearest, resize_nearest_within
@@ -33,7 +34,7 @@ class ConvGroupNorm(nn.Module):
         x = conv(
             self.features, self.kernel_size, kernel_init=xavier_fill, dtype=self.dtype, name="conv"
         )(x)
-        return group_norm("norm", dtype=self.dtype)(x, extent)
+        return GroupNorm(self.dtype, name="norm")(x, extent)
 
 
 class FPNPixelDecoder(nn.Module):
