@@ -13,6 +13,7 @@ from maskformer_jax.resize import (
     nearest_indices,
     pad_bottom_right,
     padded_size,
+    repeat_by_product,
     resize_bilinear,
     resize_nearest,
 )
@@ -112,3 +113,13 @@ def test_the_gradient_of_repeated_pixels_is_a_sum() -> None:
     gradient = np.asarray(weights).reshape(2, 2, 2, 3).sum((1, 3))
     np.testing.assert_array_equal(jax.grad(total)(jnp.ones((2, 2))), gradient)
     assert "scatter" not in str(jax.make_jaxpr(jax.grad(total))(jnp.ones((2, 2))))
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_pixels_repeated_by_a_product_are_those_of_a_copy(axis: int) -> None:
+    # What a TPU does; the values are exact, since each is a sum of itself and zeros.
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4, 5)), jnp.float32)
+    product, pull_back = jax.vjp(lambda x: repeat_by_product(x, 3, axis=axis), x)
+    copy, expected = jax.vjp(lambda x: jnp.repeat(x, 3, axis=axis), x)
+    np.testing.assert_array_equal(product, copy)
+    np.testing.assert_allclose(pull_back(copy)[0], expected(copy)[0], rtol=1e-6)
