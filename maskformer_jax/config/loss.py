@@ -18,7 +18,8 @@ class LossConfig:
     class_cost: float = 1.0
     # The paper's ablations: "boxes" compares bounding boxes, "fixed" assigns class c to query c.
     matching: Literal["masks", "boxes", "fixed"] = "masks"
-    matcher: Literal["scipy", "jax"] = "scipy"  # both exact: on the host, or in the program
+    # Both exact: on the host, or in the program. auto: scipy on a CPU without compile_cache.
+    matcher: Literal["auto", "scipy", "jax"] = "auto"
     # Not as published, all off by default:
     ignore_void: bool = False  # mask costs and losses ignore unlabelled pixels
     ignore_padding: bool = False  # mask costs and losses ignore padding

@@ -4,7 +4,7 @@ Solved exactly for all images and decoder layers at once: by SciPy on the host, 
 device, or inside the compiled program.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def match(
     cost: Float[Array, "b l q n"],
     segment_valid: Bool[Array | np.ndarray, "b n"],
     *,
-    matcher: Literal["scipy", "jax"] = "scipy",
+    matcher: Literal["auto", "scipy", "jax"] = "auto",
     mesh: Mesh | None = None,
 ) -> Int[Array, "b l n"]:
     """Give each segment the query of the cheapest one-to-one assignment; -1 where it has none.
@@ -35,7 +35,8 @@ def match(
     Args:
         cost: between every query and every segment.
         segment_valid: which slots hold a segment.
-        matcher: "scipy" solves on the host, "jax" in the compiled program.
+        matcher: "scipy" solves on the host, "jax" in the compiled program; "auto" as
+            `choose_matcher` says.
         mesh: of the devices over which images are sharded, along all of its axes; each device
             solves its own. (Automatic partitioning would gather all costs on one device for the
             callback, and synchronise devices at every iteration of the loop.)
@@ -46,7 +47,8 @@ def match(
         result = jax.ShapeDtypeStruct((batch, layers, slots), jnp.int32)
         return jax.pure_callback(solve_assignments, result, cost, segment_valid)
 
-    solve = assign_in_graph if matcher == "jax" else call_host
+    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    solve = assign_in_graph if choose_matcher(matcher, platform) == "jax" else call_host
     if mesh is not None:
         spec = PartitionSpec(mesh.axis_names)
         solve = jax.shard_map(
@@ -55,6 +57,26 @@ def match(
     segment_valid = jnp.asarray(segment_valid)
     # SciPy raises on NaN, and some backends swallow exceptions in a callback.
     return solve(replace_nonfinite(jax.lax.stop_gradient(cost), segment_valid), segment_valid)
+
+
+def choose_matcher(
+    setting: Literal["auto", "scipy", "jax"], platform: str
+) -> Literal["scipy", "jax"]:
+    """What "auto" stands for: "scipy" on a CPU that keeps no compiled programs, else "jax".
+
+    A callback makes an accelerator wait for the host in every step, and JAX does not write a
+    program that has one to its compilation cache. Where neither matters, SciPy's compiled code is
+    a little faster with few segments (docs/benchmarks.md).
+
+    Args:
+        setting: of `loss.matcher`.
+        platform: of the devices, such as "cpu".
+    """
+    if setting != "auto":
+        return setting
+    settings: Any = jax.config
+    cached = settings.jax_enable_compilation_cache and settings.jax_compilation_cache_dir
+    return "scipy" if platform == "cpu" and not cached else "jax"
 
 
 def replace_nonfinite(

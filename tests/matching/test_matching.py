@@ -10,7 +10,7 @@ import pytest
 
 from maskformer_jax.config import LossConfig
 from maskformer_jax.matching.costs import class_costs, compute_costs, weighted_cost
-from maskformer_jax.matching.match import match, solve_assignments
+from maskformer_jax.matching.match import choose_matcher, match, solve_assignments
 from maskformer_jax.resize import resize_nearest
 from maskformer_jax.types import CostMatrices, Predictions
 
@@ -200,8 +200,21 @@ def test_only_valid_pixels_are_compared() -> None:
         np.testing.assert_array_equal(cost[:, :, :, 2], 0)  # an unused slot
 
 
-def test_scipy_is_the_default_and_runs_on_the_host() -> None:
+def test_auto_calls_the_host_only_from_a_cpu_that_keeps_no_programs() -> None:
     cost, valid = jnp.zeros((1, 1, 2, 2)), np.ones((1, 2), bool)
-    assert "pure_callback" in str(jax.make_jaxpr(lambda x: match(x, valid))(cost))
-    in_graph = jax.make_jaxpr(lambda x: match(x, valid, matcher="jax"))(cost)
-    assert "pure_callback" not in str(in_graph)
+
+    def calls_host(matcher: str) -> bool:
+        return "pure_callback" in str(jax.make_jaxpr(lambda x: match(x, valid, matcher=matcher))(cost))
+
+    folder = jax.config.jax_compilation_cache_dir
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        assert calls_host("auto") and choose_matcher("auto", "cpu") == "scipy"
+        assert choose_matcher("auto", "tpu") == choose_matcher("auto", "gpu") == "jax"
+        jax.config.update("jax_compilation_cache_dir", "somewhere")
+        assert not calls_host("auto") and choose_matcher("auto", "cpu") == "jax"
+        assert choose_matcher("scipy", "tpu") == "scipy"
+    finally:
+        jax.config.update("jax_compilation_cache_dir", folder)
+    assert calls_host("scipy") and not calls_host("jax")
+
