@@ -144,17 +144,8 @@ def test_logits_of_many_models_in_float64(make_variables, seed):
         assert max(relative_errors(model, i, alone[i], of=together)) <= 1e-7
 
 
-# ResNet-50 with group norm: each of its 53 norms divides by a standard deviation whose last bit
-# depends on the order of a sum, which follows the size of the batch. Logits of the image alone are
-# as far from those in float64.
-ROUNDING = pytest.mark.xfail(reason="rounding of the norms, 1.2e-5 to 2.1e-5 of the largest logit")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "seed",
-    [pytest.param(seed, marks=ROUNDING if seed in (4, 13, 16) else ()) for seed in range(20)],
-)
+@pytest.mark.parametrize("seed", range(20))
 def test_logits_of_many_models(make_variables, seed):
     model = make_model(seed, make_variables)
     together = predict(model, model.images, model.extents)
