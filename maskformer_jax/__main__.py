@@ -15,6 +15,7 @@ COMMANDS = {
     "convert": ("convert", "convert a published checkpoint to ours or back"),
     "check-data": ("check_data", "find errors in a data set before training"),
     "prepare": ("prepare", "make a data set ready for training"),
+    "plan": ("plan", "tell what a step costs on TPUs or GPUs that this machine does not have"),
     "list": ("list_models", "list the configs that come with the package"),
     "show-config": ("show_config", "print every field of a config and where its value comes from"),
 }

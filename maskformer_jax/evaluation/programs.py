@@ -71,6 +71,10 @@ class Programs:
         """From (unused variables and) predictions and sizes of all views to labels."""
         return self._runner(_augmented_key(views), lambda: self._augmented(views))
 
+    def lower(self, variables: Any, bucket: Bucket) -> jax.stages.Lowered:
+        """Lower the program of `infer` for variables, or their shapes, without compiling it."""
+        return self._lower(_Job(self._inference(bucket), variables, self._blank_batch(bucket)))
+
     def compile(self, variables: Any, buckets: Sequence[Bucket]) -> None:
         """Compile all programs of buckets side by side, with a progress line."""
         jobs = self._missing(variables, buckets)

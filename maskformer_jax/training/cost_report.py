@@ -61,13 +61,18 @@ def report_cost(training: Training) -> None:
         print(describe_cost(cost), flush=True)
 
 
-def abstract_batch(config: Config) -> Batch:
-    """Return the shapes of a global batch, of the largest size if there are several."""
+def abstract_batch(config: Config, *, size: Size | None = None) -> Batch:
+    """Return the shapes of a global batch.
+
+    Args:
+        config: the recipe.
+        size: of the images; None: the largest of the recipe's.
+    """
     images, slots = config.train.batch_size, config.data.num_segments
     sizes: tuple[Size, ...] = (config.data.augment.crop_size,)
     if config.data.mapper in VARYING_MAPPERS:
         sizes = padded_sizes(config.data.augment)
-    height, width = max(sizes, key=lambda size: size[0] * size[1])
+    height, width = size or max(sizes, key=lambda size: size[0] * size[1])
     overlapping = config.data.mapper == "instance"
 
     def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:

@@ -17,7 +17,7 @@ With several processes, all go through the same steps in the same order, each wi
 data; only the first writes files other than checkpoints.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -59,12 +59,17 @@ class Training:
             directly onto its devices.
         template: shapes, dtypes and shardings of the state.
         step: compiled (state, batch) -> (state, metrics), see `make_train_step`.
+
+    Args:
+        config: the recipe.
+        devices: of the mesh; by default all there are. Those of a `planning.topology` will do to
+            lower and compile the step.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, devices: Sequence[jax.Device] | None = None) -> None:
         self.config = config
         self.info = load_dataset_info(config.data.dataset)
-        self.mesh = make_mesh(config.mesh, batch_size=config.train.batch_size)
+        self.mesh = make_mesh(config.mesh, batch_size=config.train.batch_size, devices=devices)
         self.model: nn.Module = build_model(config.model, num_classes=self.info.num_classes)
         init = make_init(self.model, config)
         optimizer = make_optimizer(config, jax.eval_shape(init)["params"])

@@ -1,5 +1,6 @@
 """The device mesh: batches are split over all devices, parameters over the axis "fsdp"."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,18 +17,26 @@ BATCH_AXES = ("data", "fsdp")
 MIN_SHARDED_SIZE = 2**14
 
 
-def make_mesh(config: MeshConfig, *, batch_size: int) -> Mesh:
+def make_mesh(
+    config: MeshConfig, *, batch_size: int, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
     """Arrange the devices as a `data` x `fsdp` mesh.
 
     All devices are used unless `data` asks for fewer, which needs a single process.
 
+    Args:
+        config: the sides of the mesh.
+        batch_size: which the devices share.
+        devices: by default those of all processes.
+
     Raises:
         UserError: the mesh does not fit the devices, or the batch size is not a multiple of them.
     """
-    available = jax.device_count()
+    devices = jax.devices() if devices is None else devices
+    available, processes = len(devices), len({device.process_index for device in devices})
     data = available // config.fsdp if config.data == -1 else config.data
     wanted = data * config.fsdp
-    too_few = wanted != available if jax.process_count() > 1 else wanted > available
+    too_few = wanted != available if processes > 1 else wanted > available
     if wanted < 1 or too_few or (config.data == -1 and wanted != available):
         raise UserError(
             f"config.mesh.data is {config.data} and config.mesh.fsdp is {config.fsdp}, which does "
@@ -41,7 +50,7 @@ def make_mesh(config: MeshConfig, *, batch_size: int) -> Mesh:
     return jax.make_mesh(
         (data, config.fsdp),
         BATCH_AXES,
-        devices=jax.devices()[:wanted],
+        devices=devices[:wanted],
         # Auto: the compiler places collectives. (The default, Explicit, rejects convolutions.)
         axis_types=(AxisType.Auto,) * 2,
     )

@@ -94,7 +94,14 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         # The key depends on seed and step alone, so that a resumed run draws the same dropout.
         dropout_key = jax.random.fold_in(jax.random.key(config.train.seed), state.step)
-        (loss, terms), grads = differentiate(state.params, state.constants, batch, dropout_key)
+        # Parameters split over "fsdp" are gathered once, and gradients come back split. Left to
+        # itself the compiler follows the split of a kernel along its features and gathers
+        # activations, several times what parameters take (docs/pods.md).
+        whole, constants = jax.lax.with_sharding_constraint(
+            (state.params, state.constants), replicated(mesh)
+        )
+        (loss, terms), grads = differentiate(whole, constants, batch, dropout_key)
+        grads = jax.lax.with_sharding_constraint(grads, shardings.params)
 
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
