@@ -15,6 +15,7 @@ COMMANDS = {
     "convert": ("convert", "convert a published checkpoint to ours or back"),
     "check-data": ("check_data", "find errors in a data set before training"),
     "prepare": ("prepare", "make a data set ready for training"),
+    "benchmark": ("benchmark", "measure how fast models run here, alone or beside PyTorch"),
     "plan": ("plan", "tell what a step costs on TPUs or GPUs that this machine does not have"),
     "list": ("list_models", "list the configs that come with the package"),
     "show-config": ("show_config", "print every field of a config and where its value comes from"),
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _usage() -> str:
     lines = ["usage: python -m maskformer_jax COMMAND ...", "", "commands:"]
-    lines += [f"  {name:12}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines += [f"  {name:13}{summary}" for name, (_, summary) in COMMANDS.items()]
     lines += ["", "python -m maskformer_jax COMMAND --help lists a command's options."]
     return "\n".join(lines)
 

@@ -96,9 +96,10 @@ def make_train_step(
         dropout_key = jax.random.fold_in(jax.random.key(config.train.seed), state.step)
         # Parameters split over "fsdp" are gathered once, and gradients come back split. Left to
         # itself the compiler follows the split of a kernel along its features and gathers
-        # activations, several times what parameters take (docs/pods.md).
-        whole, constants = jax.lax.with_sharding_constraint(
-            (state.params, state.constants), replicated(mesh)
+        # activations, several times what parameters take (docs/pods.md). Without the barrier it
+        # gathers each kernel piece by piece, in a loop of its product.
+        whole, constants = jax.lax.optimization_barrier(
+            jax.lax.with_sharding_constraint((state.params, state.constants), replicated(mesh))
         )
         (loss, terms), grads = differentiate(whole, constants, batch, dropout_key)
         grads = jax.lax.with_sharding_constraint(grads, shardings.params)

@@ -38,7 +38,7 @@ TEXT = """HloModule jit_step, entry_computation_layout={(f32[4]{0})->f32[4]{0}}
 
 ENTRY %main.9 (x: f32[4]) -> f32[4] {
   %x = f32[4]{0} parameter(0)
-  %known = (s32[], f32[4]) while(%x), condition=%cond.1, body=%body.1, {"known_trip_count":{"n":"3"}}
+  %known = (s32[], f32[4]) while(%x), condition=%cond.1, body=%body.1,{"known_trip_count":{"n":"3"}}
   %unknown = (s32[], f32[4]{0}) while(%known), condition=%cond.1, body=%body.1
   %chosen = f32[4]{0} conditional(%x, %x, %x), branch_computations={%first.3, %second.3}
   ROOT %last = f32[4]{0} copy(%chosen), metadata={op_name="jit(s)/transpose(jvp(M))/backbone/add"}
