@@ -94,15 +94,13 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         # The key depends on seed and step alone, so that a resumed run draws the same dropout.
         dropout_key = jax.random.fold_in(jax.random.key(config.train.seed), state.step)
-        # Parameters split over "fsdp" are gathered once, and gradients come back split. Left to
-        # itself the compiler follows the split of a kernel along its features and gathers
-        # activations, several times what parameters take (docs/pods.md). Without the barrier it
-        # gathers each kernel piece by piece, in a loop of its product.
-        whole, constants = jax.lax.optimization_barrier(
-            jax.lax.with_sharding_constraint((state.params, state.constants), replicated(mesh))
-        )
+        # Parameters split over "fsdp" are gathered once and gradients are summed whole, behind
+        # barriers. Left to itself the compiler follows the split of a kernel along its features: it
+        # splits activations, or gathers them to compute a part of a kernel's gradient, which moves
+        # several times the bytes (docs/pods.md).
+        whole, constants = _make_whole((state.params, state.constants), mesh)
         (loss, terms), grads = differentiate(whole, constants, batch, dropout_key)
-        grads = jax.lax.with_sharding_constraint(grads, shardings.params)
+        grads = jax.lax.with_sharding_constraint(_make_whole(grads, mesh), shardings.params)
 
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -133,6 +131,14 @@ def make_train_step(
         donate_argnums=0,
         compiler_options=compiler_options(platform, remat=config.model.remat),
     )
+
+
+def _make_whole(arrays: Any, mesh: Mesh) -> Any:
+    """Gather what is split over "fsdp", where no operation before or after looks through."""
+    if mesh.shape["fsdp"] == 1:
+        return arrays
+    whole = jax.lax.with_sharding_constraint(arrays, replicated(mesh))
+    return jax.lax.optimization_barrier(whole)
 
 
 def _count_updates(state: TrainState, config: OptimConfig) -> Any:
