@@ -121,7 +121,7 @@ def _draw(config: Config) -> tuple[Any, Any]:
 
 
 def _compile(lower: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Compile twice: with an empty cache on disk, and with what it then holds."""
+    """Compile twice, with an empty cache on disk and with what it then holds: seconds of each."""
     folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as empty:
         jax.config.update("jax_compilation_cache_dir", empty)
@@ -130,8 +130,9 @@ def _compile(lower: Callable[[], Any]) -> tuple[Any, float, float]:
         for _ in range(2):
             jax.clear_caches()
             _forget_cache()
+            lowered = lower()
             begin = time.perf_counter()
-            compiled = lower().compile()
+            compiled = lowered.compile()
             seconds.append(time.perf_counter() - begin)
         if not any(Path(empty).iterdir()):
             seconds[1] = seconds[0]  # nothing was kept: a program with a callback
