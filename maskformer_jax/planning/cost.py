@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -95,9 +94,10 @@ def read_cost(compiled: jax.stages.Compiled, *, unknown_turns: int) -> ProgramCo
             own = times * estimated_cycles(instruction)
             cycles[part_of(name)] += own
             guessed_cycles += own if guessed else 0
-        if kind := _collective_kind(instruction, hlo):
+        if found := _find_collective(instruction, hlo):
+            kind, size = found
             counts[kind] += 1
-            received[kind][_origin(name)] += times * _received(instruction, kind)
+            received[kind][_origin(name)] += times * size
     analysis: Any = compiled.cost_analysis() or {}
     return ProgramCost(
         memory=_memory(compiled),
@@ -133,26 +133,39 @@ def _memory(compiled: jax.stages.Compiled) -> Memory:
     return Memory(arguments, temporary, max(output - alias, 0), program)
 
 
-def _collective_kind(instruction: Instruction, hlo: Hlo) -> str | None:
-    """The kind of a collective, which may run in the background or stand in a fusion."""
+def _find_collective(instruction: Instruction, hlo: Hlo) -> tuple[str, int] | None:
+    """The kind of a collective and the bytes that each device receives, on a ring of many.
+
+    It may run in the background or stand in a fusion; on a TPU an all-reduce of which each device
+    keeps a slice is a reduce-scatter.
+    """
     if instruction.opcode.endswith("-done"):
         return None  # counted where it started
-    opcodes: Sequence[str] = [instruction.opcode]
+    inner = [instruction]
     if instruction.opcode in ("fusion", "async-start", "custom-call"):
-        opcodes = [inner.opcode for inner in fused(instruction, hlo)]
-    for opcode in opcodes:
-        if (kind := opcode.removesuffix("-start")) in COLLECTIVES:
-            return kind
+        inner = fused(instruction, hlo)
+    for one in inner:
+        if (kind := one.opcode.removesuffix("-start")) not in COLLECTIVES:
+            continue
+        sizes = shape_bytes(one.shape)
+        if one.opcode.endswith("-start") and sizes:
+            sizes = [max(sizes)]  # operands and results in one tuple
+        if kind == "all-reduce" and any(other.opcode == "dynamic-slice" for other in inner):
+            kind = "reduce-scatter"
+        elif kind == "reduce-scatter":
+            sizes = [size * _group_size(one) for size in sizes]
+        # An all-reduce is a reduce-scatter and an all-gather.
+        return kind, sum(sizes) * (2 if kind == "all-reduce" else 1)
     return None
 
 
-def _received(instruction: Instruction, kind: str) -> int:
-    """Bytes that a device receives, by the usual algorithms on a ring of many devices."""
-    sizes = shape_bytes(instruction.shape)
-    if instruction.opcode.endswith("-start") and sizes:
-        sizes = [max(sizes)]  # operands and results in one tuple
-    # An all-reduce is a reduce-scatter and an all-gather.
-    return sum(sizes) * (2 if kind == "all-reduce" else 1)
+def _group_size(collective: Instruction) -> int:
+    """How many devices take part, from replica_groups={{0,1},{2,3}} or =[2,2]<=[4]."""
+    listed = re.search(r"replica_groups=\{\{([\d,]+)\}", collective.rest)
+    counted = re.search(r"replica_groups=\[(\d+),(\d+)\]", collective.rest)
+    if listed:
+        return len(listed[1].split(","))
+    return int(counted[2]) if counted else 1
 
 
 def _origin(name: str) -> str:

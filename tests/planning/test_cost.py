@@ -9,7 +9,14 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from maskformer_jax.planning.chips import CHIPS
-from maskformer_jax.planning.cost import Collective, Memory, ProgramCost, read_cost
+from maskformer_jax.planning.cost import (
+    Collective,
+    Memory,
+    ProgramCost,
+    _find_collective,
+    read_cost,
+)
+from maskformer_jax.planning.hlo import parse_hlo
 from maskformer_jax.planning.report import describe_plan, plan_record
 from maskformer_jax.planning.topology import Topology
 
@@ -58,6 +65,29 @@ def test_an_all_gather_in_a_loop_counts_for_each_turn() -> None:
     cost = read_cost(compile_sharded(program, (64,), specs=(split,), out=split), unknown_turns=1)
     received = {one.kind: one.received for one in cost.collectives}
     assert received["all-gather"] == 5 * 64 * 4
+
+
+FUSED = """HloModule step
+
+%fused.1 (p: f32[64]) -> f32[16] {
+  %p = f32[64]{0} parameter(0)
+  %sum = f32[64]{0} all-reduce(%p), replica_groups={{0,1,2,3}}, to_apply=%add
+  ROOT %mine = f32[16]{0} dynamic-slice(%sum, %p), dynamic_slice_sizes={16}
+}
+
+ENTRY %main.1 (x: f32[64]) -> f32[16] {
+  %x = f32[64]{0} parameter(0)
+  %other = f32[16]{0} reduce-scatter(%x), replica_groups=[2,4]<=[8], dimensions={0}
+  ROOT %out = f32[16]{0} fusion(%x), kind=kCustom, calls=%fused.1
+}
+"""
+
+
+def test_a_sum_of_which_a_slice_is_kept_is_a_reduce_scatter() -> None:
+    hlo = parse_hlo(FUSED)
+    _, other, out = hlo.computations["main.1"]
+    assert _find_collective(out, hlo) == ("reduce-scatter", 64 * 4)
+    assert _find_collective(other, hlo) == ("reduce-scatter", 4 * 16 * 4)
 
 
 def made_cost(**fields: object) -> ProgramCost:
