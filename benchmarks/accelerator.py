@@ -47,7 +47,7 @@ def list_stages(*, tiny: bool) -> list[Stage]:
     steps = "400"
     if tiny:
         train, infer = ("--what=train", "--train-batch=1"), ("--what=infer", "--batch=1")
-        size, steps = ("--size=64x64", "--rounds=1"), "4"
+        size, steps = ("--size=64x64", "--rounds=1"), "60"
     half = "--precision=bfloat16"
     training = (*PACKAGE, "train", "--config=shapes/maskformer_R18", "--workdir={out}")
     return [

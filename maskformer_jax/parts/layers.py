@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from maskformer_jax.parts.initializers import linear_bias, linear_kernel
+from maskformer_jax.parts.products import multiply_kernel
 
 NORM_EPSILON = 1e-5  # of all layer norms; Flax would take 1e-6
 
@@ -61,10 +62,9 @@ def _convolve_points(
     XLA's CPU backend computes the gradient of the convolution's kernel much more slowly than that
     of the product (docs/benchmarks.md).
     """
-    return lax.dot_general(
+    return multiply_kernel(
         x[:, :: strides[0], :: strides[1]],
         kernel[0, 0],
-        (((3,), (0,)), ((), ())),
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
@@ -107,6 +107,7 @@ def torch_dense(
         kernel_init=linear_kernel,
         bias_init=linear_bias(fan_in),
         dtype=dtype,
+        dot_general=multiply_kernel,
         name=name,
     )
 

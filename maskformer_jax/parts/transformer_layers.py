@@ -16,6 +16,7 @@ from maskformer_jax.parts.initializers import (
     packed_glorot_uniform,
 )
 from maskformer_jax.parts.layers import layer_norm
+from maskformer_jax.parts.products import multiply_kernel
 
 BiasInits = tuple[Initializer, Initializer]
 
@@ -76,6 +77,7 @@ class FeedForward(nn.Module):
             kernel_init=glorot_uniform,
             bias_init=first,
             dtype=self.dtype,
+            dot_general=multiply_kernel,
             name="linear1",
         )(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
@@ -84,6 +86,7 @@ class FeedForward(nn.Module):
             kernel_init=glorot_uniform,
             bias_init=second,
             dtype=self.dtype,
+            dot_general=multiply_kernel,
             name="linear2",
         )(x)
 

@@ -6,7 +6,6 @@ of the four outputs has a norm of its own.
 
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -16,8 +15,10 @@ from jaxtyping import Array, Float
 from maskformer_jax.parts.backbones.swin.config import SwinConfig
 from maskformer_jax.parts.backbones.swin.window_attention import WindowAttention
 from maskformer_jax.parts.extent import Extent, at_stride, clear_outside
+from maskformer_jax.parts.gelu import gelu
 from maskformer_jax.parts.initializers import linear_bias, linear_kernel
 from maskformer_jax.parts.layers import layer_norm, rematerialize, torch_dense
+from maskformer_jax.parts.products import multiply_kernel
 from maskformer_jax.precision import at_least_float32
 from maskformer_jax.resize import pad_bottom_right, padded_size
 
@@ -86,7 +87,7 @@ class SwinBlock(nn.Module):
         channels = x.shape[-1]
         inner = MLP_RATIO * channels
         x = torch_dense(inner, fan_in=channels, dtype=self.dtype, name="linear1")(x)
-        x = jax.nn.gelu(x, approximate=False)
+        x = gelu(x)
         return torch_dense(channels, fan_in=inner, dtype=self.dtype, name="linear2")(x)
 
 
@@ -116,6 +117,7 @@ class PatchMerging(nn.Module):
             use_bias=False,
             kernel_init=linear_kernel,
             dtype=self.dtype,
+            dot_general=multiply_kernel,
             name="reduction",
         )(x)
 
