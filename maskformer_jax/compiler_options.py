@@ -4,13 +4,14 @@ from functools import cache
 
 import jax
 
-# Its convolutions' kernel gradients take up to five times as long as those of XLA's older library
-# and are ten times less precise (docs/benchmarks.md). An empty list of fusion types leaves it out.
+# A library whose kernel gradients of convolutions take up to five times as long as XLA's own and
+# are ten times less precise; forwards it is a little faster (docs/benchmarks.md). An empty list of
+# fusion types leaves it out.
 _YNN = "xla_cpu_experimental_ynn_fusion_type"
 
 
 def compiler_options(platform: str, *, remat: bool = False) -> dict[str, str]:
-    """Options for `jax.jit(..., compiler_options=...)`.
+    """Options for `jax.jit(..., compiler_options=...)` of a program that has gradients.
 
     Args:
         platform: of the devices, such as "cpu".

@@ -11,7 +11,6 @@ import numpy as np
 
 from maskformer_jax.benchmark.case import Case, Prepared
 from maskformer_jax.benchmark.synthetic import draw_batch, draw_images
-from maskformer_jax.compiler_options import compiler_options
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import load_config
 from maskformer_jax.config.overrides import apply_overrides
@@ -81,11 +80,8 @@ def _infer(case: Case, config: Config) -> Work:
         config.model.matmul_precision, compute_dtype=config.model.compute_dtype, train=False
     )
     network = make_network(inference_model(model).apply, precision=precision)
-    options = compiler_options(jax.default_backend())
     images = jax.device_put(draw_images(case.batch, case.size))
-    compiled, cold, cached = _compile(
-        lambda: jax.jit(network, compiler_options=options).lower(variables, (images, None))
-    )
+    compiled, cold, cached = _compile(lambda: jax.jit(network).lower(variables, (images, None)))
     parameters = sum(x.size for x in jax.tree.leaves(variables["params"]))
     return Work(
         _describe(parameters, cold, cached, compiled),

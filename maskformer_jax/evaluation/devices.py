@@ -7,8 +7,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from maskformer_jax.compiler_options import compiler_options
-
 _AXIS = "images"
 
 
@@ -30,9 +28,8 @@ class LocalDevices:
 
     def spread(self, function: Callable[[Any, Any], Any]) -> jax.stages.Wrapped:
         """Compile `function(variables, images)` with axis 0 of images and results sharded."""
-        options = compiler_options(self._mesh.devices.flat[0].platform)
         if len(self) == 1:
-            return jax.jit(function, compiler_options=options)
+            return jax.jit(function)
         images = PartitionSpec(_AXIS)
         return jax.jit(
             # With automatic sharding the compiler would gather all images on every device before
@@ -43,8 +40,7 @@ class LocalDevices:
                 in_specs=(PartitionSpec(), images),
                 out_specs=images,
                 check_vma=False,
-            ),
-            compiler_options=options,
+            )
         )
 
     def lower(
