@@ -2,7 +2,8 @@
 
 Counted are matrix products and convolutions, a multiplication with its addition once, as the
 paper's "FLOPs" do. Element-wise arithmetic, norms, softmax and indexing are not: they are a percent
-of these networks.
+of these networks. Where platforms compute the same thing in different ways, as a copy or as a
+product, the way with the fewest counts.
 """
 
 import math
@@ -43,7 +44,8 @@ def _count_equation(equation: JaxprEqn) -> int:
         return math.prod(_shape(equation.outvars[0])) * math.prod(kernel) // output_features
     inner = [_count(jaxpr) for jaxpr in _inner_jaxprs(parameters)]
     if name == "cond":
-        return max(inner)
+        # Branches of `lax.platform_dependent` say for which platforms they are.
+        return min(inner) if parameters.get("branches_platforms") else max(inner)
     if name == "while" and any(inner):
         raise ValueError("cannot count a while loop: the number of its turns is not known")
     return sum(inner) * (parameters["length"] if name == "scan" else 1)

@@ -47,7 +47,11 @@ def test_control_flow():
     def choose(x):
         return lax.cond(x[0, 0] > 0, lambda x: x @ x @ x, lambda x: x @ x, x)
 
+    def copy(x):
+        return lax.platform_dependent(x, tpu=lambda x: x @ x, default=lambda x: x)
+
     assert count_multiply_adds(repeat, square) == 5 * 64
+    assert count_multiply_adds(copy, square) == 0
     assert count_multiply_adds(choose, square) == 2 * 64
     assert count_multiply_adds(lambda x: lax.while_loop(jnp.any, lambda x: x - 1, x), square) == 0
     with pytest.raises(ValueError, match="number of its turns"):
