@@ -13,16 +13,17 @@ import time
 import jax
 import numpy as np
 
+from maskformer_jax.benchmark.synthetic import draw_batch
 from maskformer_jax.commands.parser import CommandParser, read_config
 from maskformer_jax.config import Config
-from maskformer_jax.config.check import VARYING_MAPPERS
+from maskformer_jax.config.data import VARYING_MAPPERS
 from maskformer_jax.data.grouping import padded_sizes
+from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.training.loop import Training
 from maskformer_jax.training.mesh import put_batch
 from maskformer_jax.types import Batch
 
 SEGMENTS = 8  # in each image
-PATCH = 16  # pixels; each belongs to one segment
 
 
 def synthetic_batch(config: Config) -> Batch:
@@ -31,20 +32,16 @@ def synthetic_batch(config: Config) -> Batch:
     Args:
         config: batch size, image size and number of segment slots are used.
     """
-    random = np.random.default_rng(0)
-    images, slots = config.train.batch_size, config.data.num_segments
-    height, width = config.data.augment.crop_size
+    size = config.data.augment.crop_size
     if config.data.mapper in VARYING_MAPPERS:
-        height, width = padded_sizes(config.data.augment)[0]
-    used = min(SEGMENTS, slots)
-    patches = random.integers(0, used, (images, -(-height // PATCH), -(-width // PATCH)))
-    segment_map = patches.repeat(PATCH, 1).repeat(PATCH, 2)[:, :height, :width]
-    return Batch(
-        image=random.integers(0, 256, (images, height, width, 3)).astype(np.uint8),
-        image_valid=np.ones((images, height, width), bool),
-        segment_map=segment_map.astype(np.int16),
-        labels=np.tile(np.arange(slots, dtype=np.int32) % used, (images, 1)),
-        segment_valid=np.tile(np.arange(slots) < used, (images, 1)),
+        size = padded_sizes(config.data.augment)[0]
+    return draw_batch(
+        config.train.batch_size,
+        size,
+        segments=SEGMENTS,
+        slots=config.data.num_segments,
+        num_classes=load_dataset_info(config.data.dataset).num_classes,
+        overlapping=config.data.mapper == "instance",
     )
 
 
