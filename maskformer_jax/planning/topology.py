@@ -51,8 +51,12 @@ def describe_topology(name: str) -> Topology:
 def _tpus(name: str) -> list[Any]:
     for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
-    kind = TPU_ARRANGEMENT.get(name.partition(":")[0])
-    options = {"chip_config_name": kind} if kind else {}
+    chip, _, sides = name.partition(":")
+    options: dict[str, Any] = {}
+    if chip in TPU_ARRANGEMENT:
+        options["chip_config_name"] = TPU_ARRANGEMENT[chip]
+    if set(sides.split("x")) == {"1"}:
+        options["chips_per_host_bounds"] = [1, 1, 1]  # else a host has four
     try:
         return list(topologies.get_topology_desc(name, "tpu", **options).devices)
     except Exception as error:  # JAX raises many kinds, RuntimeError among them

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,6 +36,22 @@ def test_without_a_compiler_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
         describe_topology("v5e:2x2")
     with pytest.raises(UserError, match=r"maskformer-jax\[plan-gpu\]"):
         describe_topology("h100:8")
+
+
+def test_a_single_chip_has_a_host_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def describe(name: str, platform: str, **options: object) -> SimpleNamespace:
+        asked[name] = options
+        return SimpleNamespace(devices=[platform])
+
+    monkeypatch.setattr("jax.experimental.topologies.get_topology_desc", describe)
+    assert describe_topology("v5e:1x1").devices == ["tpu"]
+    describe_topology("v5e:2x4")
+    describe_topology("v5p:2x2x1")
+    assert asked["v5e:1x1"] == {"chips_per_host_bounds": [1, 1, 1]}
+    assert asked["v5e:2x4"] == {}
+    assert asked["v5p:2x2x1"] == {"chip_config_name": "megachip_tccontrol"}
 
 
 def test_a_host_callback_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
