@@ -18,7 +18,8 @@ DEFAULT_MODELS = (
 SUMMARY = (
     "Measure how fast models run on this machine, on noise images with random weights: no data is "
     "needed. Each measurement has a process of its own; those that are compared take turns, and "
-    "one round is run before those that count."
+    "one round is run before those that count. --config takes several names with commas between; "
+    "by default R50 and Swin-T of ADE20K."
 )
 
 
