@@ -13,9 +13,9 @@ from maskformer_jax.precision import at_least_float32
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """x times the probability that a standard normal variable is below x.
 
-    `jax.nn.gelu(approximate=False)` takes the error function from its complement, which is three
-    times as slow on a CPU, and again for the derivative. Its better relative precision far below
-    zero, where the result is all but zero, makes no difference to a sum.
+    `jax.nn.gelu(approximate=False)` takes the error function from its complement, which a CPU
+    computes more slowly, and again for the derivative (docs/benchmarks.md). Its better relative
+    precision far below zero, where the result is all but zero, makes no difference to a sum.
     """
     wide = at_least_float32(x)
     return (wide * _distribution(wide)).astype(x.dtype)
