@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Color = tuple[int, int, int]  # RGB, 0..255
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Category:
     """One class of a data set."""
 
     name: str
-    color: tuple[int, int, int]  # RGB, 0..255
+    color: Color
     is_thing: bool = False  # True for things (countable), False for stuff (amorphous)
     category_id: int = -1  # the data set's own id; the label is the index in the list
 
@@ -21,7 +23,9 @@ class DatasetInfo:
     name: str
     categories: tuple[Category, ...]  # in label order 0..K-1
     ignore_label: int | None  # the value of void pixels in label maps; None if there is none
-    label_maps: Literal["category_id", "label"] = "category_id"  # what the other pixels hold
+    # What the other pixels hold; with "color", label maps are pictures in the classes' colours.
+    label_maps: Literal["category_id", "label", "color"] = "category_id"
+    ignore_colors: tuple[Color, ...] = ()  # of void pixels in such pictures
 
     @property
     def num_classes(self) -> int:
@@ -30,7 +34,7 @@ class DatasetInfo:
 
     @property
     def stored_values(self) -> tuple[int, ...]:
-        """The value in label maps of each label 0..K-1."""
-        if self.label_maps == "label":
+        """The value of each label 0..K-1 in label maps with values, which ours always are."""
+        if self.label_maps != "category_id":
             return tuple(range(self.num_classes))
         return tuple(category.category_id for category in self.categories)

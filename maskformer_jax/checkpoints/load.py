@@ -16,7 +16,7 @@ from maskformer_jax.convert.huggingface_config import (
 )
 from maskformer_jax.convert.huggingface_config import read_config as read_huggingface_config
 from maskformer_jax.convert.readers import READERS, read_tensors
-from maskformer_jax.data.label_names import parse_id2label
+from maskformer_jax.data.label_names import read_id2label
 from maskformer_jax.data.registry import find_dataset
 from maskformer_jax.errors import UserError
 
@@ -82,7 +82,7 @@ def find_label_names(path: Path) -> tuple[str, ...] | None:
     if not is_huggingface_folder(path):
         return None
     try:
-        return parse_id2label(read_labels(path))
+        return read_id2label(read_labels(path))
     except ValueError as error:
         raise UserError(f"{path / CONFIG_FILE}: {error}") from error
 

@@ -86,7 +86,7 @@ class AugmentConfig:
 class DataConfig:
     """The data set, its location and how it is read."""
 
-    dataset: str = ""  # a name in maskformer_jax/data/metadata, or a JSON file
+    dataset: str = ""  # a name in maskformer_jax/data/metadata, or a file that lists your classes
     root: str = ""  # its folder
     # How it is laid out on disk (docs/datasets.md).
     format: Literal[
@@ -99,6 +99,9 @@ class DataConfig:
         "penn_fudan",
         "tfds",
     ] = "folder"
+    # Whether annotations of your own data are for images as turned by their EXIF tags. Where sizes
+    # do not show it (turned by 180 degrees, or square), such images are refused otherwise.
+    trust_exif: bool = False
     # How annotations become segments: "semantic" and "panoptic" from crops of one size,
     # "coco_panoptic" and "instance" from whole images or crops of varying size.
     mapper: Literal["semantic", "panoptic", "coco_panoptic", "instance"] = "semantic"

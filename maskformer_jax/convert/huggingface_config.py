@@ -73,9 +73,8 @@ def read_config(folder: Path) -> Config:
 
 
 def read_labels(folder: Path) -> dict[str, Any]:
-    """The table `id2label` of the classes; transformers does not write its default."""
-    labels = _read_json(folder / CONFIG_FILE).get("id2label")
-    return labels if isinstance(labels, dict) else {"0": "LABEL_0", "1": "LABEL_1"}
+    """The fields of `config.json`, which have the class names."""
+    return _read_json(folder / CONFIG_FILE)
 
 
 def describe_model(config: Config, label_names: Sequence[str]) -> dict[str, Any]:

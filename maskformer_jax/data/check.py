@@ -13,14 +13,16 @@ from maskformer_jax.config import Config, DataConfig
 from maskformer_jax.data.check_report import DatasetReport, SplitStatistics
 from maskformer_jax.data.example import Example, Source
 from maskformer_jax.data.folder import LAYOUTS, FolderSource, list_split
+from maskformer_jax.data.folder_swap import describe_swap
 from maskformer_jax.data.registry import load_dataset_info
-from maskformer_jax.data.run_lengths import mask_area
+from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.data.samples import (
     require_annotation,
     require_instances,
     require_panoptic,
 )
-from maskformer_jax.data.sources import open_source
+from maskformer_jax.data.sources import open_source, trusts_exif
+from maskformer_jax.data.split import Subset, parse_split
 from maskformer_jax.errors import UserError
 from maskformer_jax.progress import Progress
 from maskformer_jax.types import Size
@@ -52,6 +54,7 @@ def check_dataset(config: Config) -> DatasetReport:
         except UserError as error:
             report.problems.append(str(error))
             continue
+        report.warnings += source.notes
         report.splits.append(_walk(source, split, config, report))
     return report
 
@@ -60,12 +63,17 @@ def _open_leniently(data: DataConfig, split: str, report: DatasetReport) -> Sour
     """Open a split; unpaired files are reported and skipped."""
     if data.format not in LAYOUTS or not data.root:
         return open_source(data, split, report.info)
-    listing = list_split(Path(data.root).expanduser(), split, LAYOUTS[data.format])
+    part = parse_split(split)
+    listing = list_split(Path(data.root).expanduser(), part.name, LAYOUTS[data.format])
+    hint = describe_swap(listing)
+    if hint:
+        report.problems.append(hint)
     for name in listing.unlabelled:
         report.problems.append(f"{listing.image_dir / name}: no label map in {listing.label_dir}")
     for name in listing.unused:
         report.warnings.append(f"{listing.label_dir / name}: no image of this name")
-    return FolderSource(listing, report.info, lenient=True)
+    source = FolderSource(listing, report.info, lenient=True, trust_exif=trusts_exif(data))
+    return Subset(source, part.indices(len(source)))
 
 
 class _Finding(NamedTuple):
@@ -127,6 +135,9 @@ def _examine_all(source: Source, data: DataConfig, info: DatasetInfo) -> Iterato
             segments, pixels = _count(example, data, info)
         except UserError as error:
             return _Finding("", error=str(error))
+        except Exception as error:  # decoders of damaged files may raise anything
+            name = f"example {index} of the split"
+            return _Finding("", error=f"{name}: cannot be read ({type(error).__name__}: {error})")
         return _Finding(example.image_id, pixels=pixels, size=size, segments=segments)
 
     with ThreadPoolExecutor(max(data.num_threads, 1)) as pool:
@@ -140,10 +151,15 @@ def _count(
     if data.mapper == "instance":
         pixels = np.zeros(info.num_classes + 1, np.int64)
         kept = [x for x in require_instances(example, data, info) if not x.is_crowd]
+        covered = np.zeros(example.image.shape[:2], bool)
+        drawn = 0
         for instance in kept:
-            pixels[instance.label] += mask_area(instance.rle)
-        pixels[-1] = max(example.image[..., 0].size - pixels.sum(), 0)
-        return len(kept), pixels
+            mask = decode_mask(instance.rle)  # as training does
+            pixels[instance.label] += int(np.count_nonzero(mask))
+            covered |= mask
+            drawn += bool(mask.any())  # training leaves out masks without pixels
+        pixels[-1] = covered.size - int(np.count_nonzero(covered))
+        return drawn, pixels
     label_map = require_annotation(example.label_map, "label map", example, data)
     # Void (-1) is counted first; roll it to the end.
     pixels = np.roll(np.bincount(label_map.ravel() + 1, minlength=info.num_classes + 1), -1)

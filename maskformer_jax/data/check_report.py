@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from tabulate import tabulate
 
 from maskformer_jax.categories import DatasetInfo
+from maskformer_jax.data.alike import tell_once
 from maskformer_jax.types import Size
 
 _MAX_LISTED = 50  # problems, and warnings, in the text
@@ -76,9 +77,10 @@ class DatasetReport:
 
 def _list_findings(kind: str, messages: list[str]) -> Iterator[str]:
     if messages:
-        more = len(messages) - _MAX_LISTED
+        told = tell_once(messages)
+        more = len(told) - _MAX_LISTED
         rest = [f"... and {more} more"] if more > 0 else []
-        yield "\n".join([*(f"{kind}: {message}" for message in messages[:_MAX_LISTED]), *rest])
+        yield "\n".join([*(f"{kind}: {message}" for message in told[:_MAX_LISTED]), *rest])
 
 
 def _format_range(values: np.ndarray) -> str:

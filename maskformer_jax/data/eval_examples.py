@@ -35,6 +35,7 @@ class EvalExample(NamedTuple):
     label_map: Any = None  # int32 [original h, original w], 0..K-1, -1 void
     panoptic: PanopticLabels | None = None
     instances: tuple[Instance, ...] | None = None
+    source_id: int | str | None = None  # the id in the data set's JSON file, where it has one
 
     @property
     def shape(self) -> ImageShape:
@@ -94,6 +95,7 @@ class EvalExamples:
             label_map=example.label_map,
             panoptic=example.panoptic,
             instances=example.instances,
+            source_id=example.source_id,
         )
 
 

@@ -11,7 +11,7 @@ VOID_ID = 0  # segment id of void pixels
 class PanopticSegment(NamedTuple):
     """One segment of a panoptic annotation."""
 
-    segment_id: int  # its value in the id map, above 0
+    segment_id: int  # its value in the id map, above 0, which is void
     label: int  # 0..K-1
     is_crowd: bool  # an uncounted group: neither trained on nor counted as missed
     area: int  # pixels, as the annotation states it
@@ -42,11 +42,17 @@ class Example(NamedTuple):
     label_map: Any = None  # int32 [h, w], 0..K-1, -1 void
     panoptic: PanopticLabels | None = None
     instances: tuple[Instance, ...] | None = None
+    source_id: int | str | None = None  # the id in the data set's JSON file, where it has one
 
 
 @runtime_checkable  # for the type checks of the tests
 class Source(Protocol):
     """Random access to the examples of one split; picklable, so that worker processes can read."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out when the split was opened, for people to read."""
+        ...
 
     def __len__(self) -> int: ...
 

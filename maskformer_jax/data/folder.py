@@ -11,6 +11,7 @@
 Images may have any common suffix; subfolders of a split are searched too.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,16 +20,17 @@ from maskformer_jax.data.example import Example
 from maskformer_jax.data.images import (
     check_same_size,
     decode_image,
-    decode_label_map,
     read_bytes,
     read_image_size,
 )
-from maskformer_jax.data.labels import LabelTable
+from maskformer_jax.data.label_files import label_reader
 from maskformer_jax.data.location import check_folder
+from maskformer_jax.data.orientation import require_clear_orientation
 from maskformer_jax.errors import UserError
+from maskformer_jax.file_search import files_below
 from maskformer_jax.types import Size
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _MAX_LISTED = 5  # files in a message
 
 
@@ -91,7 +93,14 @@ def list_split(root: Path, split: str, layout: Layout) -> Listing:
     images = find_files(image_dir, layout.image_endings)
     labels = find_files(label_dir, layout.label_endings)
     if not images:
-        raise UserError(f"{image_dir}: no images ({', '.join(layout.image_endings)})")
+        others = Counter(path.suffix for path in files_below(image_dir))
+        found = ", ".join(
+            f"{number} {suffix or 'without suffix'}" for suffix, number in others.items()
+        )
+        raise UserError(
+            f"{image_dir}: no images ({', '.join(layout.image_endings)}); it has "
+            f"{found or 'no files'}"
+        )
     image_ids = sorted(images.keys() & labels.keys())
     return Listing(
         image_dir,
@@ -111,10 +120,9 @@ def find_files(folder: Path, endings: tuple[str, ...]) -> dict[str, str]:
         UserError: two files differ only in their ending.
     """
     found: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         ending = next((x for x in endings if path.name.lower().endswith(x.lower())), None)
-        # Hidden files come from file managers and unfinished downloads.
-        if ending is None or path.name.startswith("."):
+        if ending is None:
             continue
         relative = path.relative_to(folder).as_posix()
         name = relative[: -len(ending)]
@@ -133,17 +141,28 @@ class FolderSource:
         listing: the result of `list_split`.
         info: the data set.
         lenient: whether to leave out images without a label map instead of refusing them.
+        trust_exif: see `data.trust_exif`.
 
     Raises:
         UserError: an image has no label map. On access: a file is damaged, sizes differ, or a
             label is outside the class range.
     """
 
-    def __init__(self, listing: Listing, info: DatasetInfo, *, lenient: bool = False) -> None:
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        listing: Listing,
+        info: DatasetInfo,
+        *,
+        lenient: bool = False,
+        trust_exif: bool = True,
+    ) -> None:
         if listing.unlabelled and not lenient:
             raise UserError(_describe_unlabelled(listing))
         self._listing = listing
-        self._table = LabelTable(info)
+        self._trust_exif = trust_exif
+        self._read_labels = label_reader(info)
 
     def __len__(self) -> int:
         return len(self._listing.images)
@@ -152,10 +171,13 @@ class FolderSource:
         image_id = self._listing.image_ids[index]
         image_path = self._image_path(index)
         label_path = self._listing.label_dir / self._listing.labels[index]
-        image = decode_image(read_bytes(image_path), name=str(image_path))
-        stored = decode_label_map(read_bytes(label_path), name=str(label_path))
-        check_same_size(image.shape[:2], stored.shape, name=f"{image_path} and {label_path}")
-        return Example(image_id, image, self._table.translate(stored, name=str(label_path)))
+        data = read_bytes(image_path)
+        image = decode_image(data, name=str(image_path))
+        label_map = self._read_labels(read_bytes(label_path), name=str(label_path))
+        check_same_size(image.shape[:2], label_map.shape, name=f"{image_path} and {label_path}")
+        if not self._trust_exif:
+            require_clear_orientation(data, name=str(image_path))
+        return Example(image_id, image, label_map)
 
     def image_size(self, index: int) -> Size:
         """Return the (height, width) of an image without decoding it."""

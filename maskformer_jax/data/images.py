@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image, ImageOps
 
+from maskformer_jax.data.orientation import swaps_sides
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import Size
 
-_EXIF_ORIENTATION = 0x0112
-_TRANSPOSED = (5, 6, 7, 8)  # orientations that swap height and width
-_LABEL_MODES = ("L", "P", "1", "I", "I;16", "I;16B", "I;16L")
+_GREY_MODES = ("L", "1", "I", "I;16", "I;16B", "I;16L")
+_LABEL_MODES = (*_GREY_MODES, "P")
+_LOSSY = ("JPEG", "MPO")
 
 
 def read_bytes(path: Path) -> bytes:
@@ -72,7 +73,7 @@ def read_image_size(source: Path | bytes, *, name: str) -> Size:
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            transposed = image.getexif().get(_EXIF_ORIENTATION, 1) in _TRANSPOSED
+            transposed = swaps_sides(image)
             return (image.width, image.height) if transposed else (image.height, image.width)
     except FileNotFoundError as error:
         raise UserError(f"there is no file {name}") from error
@@ -90,10 +91,39 @@ def decode_label_map(data: bytes, *, name: str) -> Integer[np.ndarray, "h w"]:
     if image.mode not in _LABEL_MODES:
         raise UserError(
             f"{name}: the image mode is {image.mode}, but a label map must have one channel (8 or "
-            "16 bit, or a palette) with the class of each pixel"
+            "16 bit, or a palette) with the class of each pixel; for masks whose colours are "
+            "classes, give a colour table (docs/datasets.md)"
         )
     values = np.array(image)
     return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def decode_color_map(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode a label map whose colours are classes.
+
+    Raises:
+        UserError: the data is truncated or damaged, or the image is lossy: JPEG changes colours.
+    """
+    image = _load(data, name=name, upright=False)
+    if image.format in _LOSSY:
+        raise UserError(
+            f"{name}: is a {image.format}, which does not keep the colours of classes; save label "
+            "maps as PNG"
+        )
+    return np.array(image.convert("RGB"))
+
+
+def is_grey(data: bytes, *, name: str) -> bool:
+    """Whether an image has one channel of values; a palette's are colours.
+
+    Raises:
+        UserError: the data is not an image.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.mode in _GREY_MODES
+    except Exception as error:  # as in `_load`
+        raise _undecodable(name, error) from error
 
 
 def check_same_size(image_size: tuple[int, ...], label_size: tuple[int, ...], *, name: str) -> None:
@@ -123,5 +153,10 @@ def _load(data: bytes, *, name: str, upright: bool) -> Image.Image:
 
 
 def _undecodable(name: str, error: Exception) -> UserError:
+    if isinstance(error, Image.DecompressionBombError):
+        return UserError(
+            f"{name}: is too large ({error}); cut it into tiles, or shrink it. Pillow refuses such "
+            "images because a small file could fill the memory"
+        )
     reason = "unknown image format" if "cannot identify" in str(error) else str(error)
     return UserError(f"{name}: cannot be decoded ({reason}); the file is damaged")

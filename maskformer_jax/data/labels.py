@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Integer
+from jaxtyping import Int32, Integer, UInt8
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.errors import UserError
@@ -22,6 +22,12 @@ class LabelTable:
 
     def __init__(self, info: DatasetInfo) -> None:
         self._info = info
+        highest = max(info.stored_values)
+        if highest >= _NUM_VALUES:
+            raise UserError(
+                f"'{info.name}' has the category id {highest}, but label maps hold at most "
+                f"{_NUM_VALUES - 1}"
+            )
         self._table = lookup_table(
             info.stored_values, size=_NUM_VALUES, default=_UNKNOWN, dtype=np.int32
         )
@@ -38,7 +44,8 @@ class LabelTable:
                 message names the file, the value, one position and the allowed values.
         """
         if stored.dtype.itemsize > 2 and (stored.min() < 0 or stored.max() >= _NUM_VALUES):
-            raise UserError(f"{name}: label {stored.max()} is outside 0..{_NUM_VALUES - 1}")
+            wrong = stored.min() if stored.min() < 0 else stored.max()
+            raise UserError(f"{name}: label {wrong} is outside 0..{_NUM_VALUES - 1}")
         labels = self._table.take(stored)
         if labels.min(initial=0) == _UNKNOWN:
             raise UserError(self._describe_unknown(stored, labels == _UNKNOWN, name=name))
@@ -54,6 +61,44 @@ class LabelTable:
             f"'{self._info.name}'{others}, {counts.sum()} pixels in all; allowed are "
             f"{describe_allowed(self._info)}"
         )
+
+
+class ColorTable:
+    """Translates label maps whose colours are classes to labels."""
+
+    def __init__(self, info: DatasetInfo) -> None:
+        self._info = info
+        colors = [category.color for category in info.categories]
+        void = [VOID] * len(info.ignore_colors)
+        packed = _pack(np.array([*colors, *info.ignore_colors]))
+        self._order = np.argsort(packed)
+        self._packed = packed[self._order]
+        self._labels = np.array([*range(len(colors)), *void], np.int32)[self._order]
+
+    def translate(
+        self, colors: UInt8[np.ndarray, "h w 3"], *, name: str
+    ) -> Int32[np.ndarray, "h w"]:
+        """Return the label of every pixel, -1 where it is void.
+
+        Raises:
+            UserError: a colour is not in the table; names the file, the colour and one position.
+        """
+        packed = _pack(colors)
+        index = np.minimum(np.searchsorted(self._packed, packed), len(self._packed) - 1)
+        unknown = self._packed[index] != packed
+        if unknown.any():
+            row, column = np.argwhere(unknown)[0]
+            raise UserError(
+                f"{name}: the colour {tuple(colors[row, column].tolist())} at row {row}, column "
+                f"{column} is no class of '{self._info.name}', {unknown.sum()} pixels in all. Add "
+                "it to the colour table; 'void' is the name of pixels to ignore"
+            )
+        return self._labels[index]
+
+
+def _pack(colors: Integer[np.ndarray, "*shape 3"]) -> Int32[np.ndarray, "*shape"]:
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    return (red << 16) + (green << 8) + blue
 
 
 def to_stored(label_map: Int32[np.ndarray, "h w"], info: DatasetInfo) -> Integer[np.ndarray, "h w"]:

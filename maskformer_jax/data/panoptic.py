@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int32, Integer, UInt8
 
 from maskformer_jax.categories import Category
 from maskformer_jax.data.example import VOID_ID, Instance, PanopticLabels, PanopticSegment
+from maskformer_jax.data.images import decode_image, decode_label_map, is_grey
 from maskformer_jax.data.run_lengths import bounding_box, encode_masks
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import VOID
@@ -18,6 +19,17 @@ def decode_ids(rgb: UInt8[np.ndarray, "h w 3"]) -> Int32[np.ndarray, "h w"]:
     """Decode the colours of a panoptic PNG to segment ids, R + 256 G + 65536 B."""
     red, green, blue = (rgb[..., channel].astype(np.int32) for channel in range(3))
     return red + (green << 8) + (blue << 16)
+
+
+def decode_id_map(data: bytes, *, name: str) -> Int32[np.ndarray, "h w"]:
+    """Decode a panoptic PNG to segment ids; the values of a grey one are the ids themselves.
+
+    Raises:
+        UserError: the data is truncated or damaged, or no image.
+    """
+    if is_grey(data, name=name):
+        return decode_label_map(data, name=name).astype(np.int32)
+    return decode_ids(decode_image(data, name=name))
 
 
 def encode_ids(id_map: Integer[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -34,9 +46,14 @@ def check_segments(panoptic: PanopticLabels, *, name: str, allow_hidden: bool = 
         allow_hidden: whether a listed segment may have no pixels.
 
     Raises:
-        UserError: an id other than 0 is in only one of the two, or is listed twice.
+        UserError: an id other than 0 is in only one of the two, 0 is listed, or an id is listed
+            twice.
     """
     ids = [segment.segment_id for segment in panoptic.segments]
+    if VOID_ID in ids:
+        raise UserError(
+            f"{name}: a segment has id {VOID_ID}, which marks void pixels; number segments from 1"
+        )
     if len(set(ids)) < len(ids):
         repeated = sorted({value for value in ids if ids.count(value) > 1})
         raise UserError(f"{name}: several segments have id {_join(repeated)}; ids must be unique")
@@ -53,6 +70,19 @@ def check_segments(panoptic: PanopticLabels, *, name: str, allow_hidden: bool = 
         raise UserError(
             f"{name}: segments_info lists segment ids that no pixel has: {_join(hidden)}"
         )
+
+
+def fill_areas(panoptic: PanopticLabels) -> PanopticLabels:
+    """Give segments without a stated area (-1) the number of their pixels."""
+    if all(segment.area >= 0 for segment in panoptic.segments):
+        return panoptic
+    ids, counts = np.unique(panoptic.id_map, return_counts=True)
+    areas = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+    segments = tuple(
+        segment if segment.area >= 0 else segment._replace(area=areas.get(segment.segment_id, 0))
+        for segment in panoptic.segments
+    )
+    return PanopticLabels(panoptic.id_map, segments)
 
 
 def to_label_map(panoptic: PanopticLabels) -> Int32[np.ndarray, "h w"]:

@@ -8,18 +8,21 @@ from typing import Any, NamedTuple
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.data.coco_json import (
+    ImageId,
+    ListedImage,
     check_listed_size,
-    image_name,
     labels_by_category_id,
-    listed_size,
-    read_json,
+    list_images,
     wrong_format,
 )
 from maskformer_jax.data.example import Example, PanopticLabels, PanopticSegment
 from maskformer_jax.data.images import check_same_size, decode_image
 from maskformer_jax.data.location import check_root, missing_data, read_file
-from maskformer_jax.data.panoptic import check_segments, decode_ids, to_label_map
+from maskformer_jax.data.orientation import require_clear_orientation
+from maskformer_jax.data.panoptic import check_segments, decode_id_map, fill_areas, to_label_map
+from maskformer_jax.data.unique_names import require_unique
 from maskformer_jax.errors import UserError
+from maskformer_jax.json_files import read_json
 from maskformer_jax.types import Size
 
 
@@ -48,15 +51,14 @@ _LAYOUTS = (
     _Layout("{split}/panoptic/panoptic_2018.json", "{split}/panoptic", "{split}/images"),
 )
 _SHORT = {"training": "train", "validation": "val"}
+_NO_AREA = -1  # `fill_areas` counts the pixels
 
 
 class _Entry(NamedTuple):
     """One annotated image."""
 
-    image_id: str
-    image_file: str
+    image: ListedImage
     map_file: str
-    size: Size
     segments: tuple[PanopticSegment, ...]
 
 
@@ -67,6 +69,7 @@ class CocoPanopticSource:
         root: the data set's folder, `config.data.root`.
         split: such as "train2017".
         info: the data set; its category ids are those of the JSON file.
+        trust_exif: see `data.trust_exif`.
 
     Raises:
         UserError: the split is missing, or the JSON file is damaged, empty or of another data
@@ -74,7 +77,9 @@ class CocoPanopticSource:
             in the JSON file differ.
     """
 
-    def __init__(self, root: Path, split: str, info: DatasetInfo) -> None:
+    def __init__(
+        self, root: Path, split: str, info: DatasetInfo, *, trust_exif: bool = True
+    ) -> None:
         layout = _find_layout(root, split)
         words = {"split": split, "short": _SHORT.get(split, split)}
         path = root / layout.annotations.format(**words)
@@ -82,27 +87,32 @@ class CocoPanopticSource:
         self._maps = root / layout.maps.format(**words)
         self._images = layout.images.format(**words, city="{city}")
         self._allow_hidden = layout.allow_hidden
-        self._root = root
-        self._entries = _read_entries(path, info)
+        self._root, self._trust_exif = root, trust_exif
+        self._entries, self.notes = _read_entries(path, info)
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __getitem__(self, index: int) -> Example:
-        entry = self._entries[index]
-        image_path, map_path = self._image_path(index), self._maps / entry.map_file
-        image = decode_image(read_file(image_path, self._root), name=str(image_path))
-        id_map = decode_ids(decode_image(read_file(map_path, self._root), name=str(map_path)))
+        listed, map_file, segments = self._entries[index]
+        image_path, map_path = self._image_path(index), self._maps / map_file
+        data = read_file(image_path, self._root)
+        image = decode_image(data, name=str(image_path))
+        id_map = decode_id_map(read_file(map_path, self._root), name=str(map_path))
         check_same_size(image.shape[:2], id_map.shape, name=f"{image_path} and {map_path}")
-        check_listed_size(image.shape, entry.size, image=image_path, listing=self._path)
-        panoptic = PanopticLabels(id_map, entry.segments)
+        check_listed_size(image.shape, listed.size, image=image_path, listing=self._path)
+        if not self._trust_exif:
+            require_clear_orientation(data, name=str(image_path))
+        panoptic = PanopticLabels(id_map, segments)
         name = f"{map_path} and {self._path}"
         check_segments(panoptic, name=name, allow_hidden=self._allow_hidden)
-        return Example(entry.image_id, image, to_label_map(panoptic), panoptic)
+        panoptic = fill_areas(panoptic)
+        label_map = to_label_map(panoptic)
+        return Example(listed.name, image, label_map, panoptic, source_id=listed.source_id)
 
     def image_size(self, index: int) -> Size:
         """Return the (height, width) of an image that the JSON file states."""
-        return self._entries[index].size
+        return self._entries[index].image.size
 
     def encoded_image(self, index: int) -> bytes:
         """Return the encoded image as stored."""
@@ -110,7 +120,7 @@ class CocoPanopticSource:
 
     def _image_path(self, index: int) -> Path:
         # The official panoptic files of Cityscapes name images *_gtFine_leftImg8bit.png.
-        name = self._entries[index].image_file.replace("_gtFine_leftImg8bit", "_leftImg8bit")
+        name = self._entries[index].image.file_name.replace("_gtFine_leftImg8bit", "_leftImg8bit")
         return self._root / self._images.format(city=name.partition("_")[0]) / name
 
 
@@ -125,50 +135,54 @@ def _find_layout(root: Path, split: str) -> _Layout:
     raise missing_data(root, problem)
 
 
-def _read_entries(path: Path, info: DatasetInfo) -> list[_Entry]:
+def _read_entries(path: Path, info: DatasetInfo) -> tuple[list[_Entry], tuple[str, ...]]:
+    """The annotated images, and what was left out."""
     fields = read_json(path)
     try:
+        images = list_images(fields, path)
         labels = labels_by_category_id(fields, info, path)
-        images = {image["id"]: image for image in fields["images"]}
         entries = [
             _read_entry(annotation, images, labels, path) for annotation in fields["annotations"]
         ]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise wrong_format(path, "a panoptic", error) from error
     if not entries:
         raise UserError(f"{path}: lists no annotations; nothing to read")
-    return entries
+    names = [entry.image.name for entry in entries]
+    require_unique(names, what="annotation of image", where=str(path))
+    missing = sorted(images.keys() - {entry.image.source_id for entry in entries}, key=str)
+    if not missing:
+        return entries, ()
+    first = images[missing[0]].file_name
+    return entries, (
+        f"{path}: {len(missing)} of {len(images)} images have no annotation and are left out, "
+        f"first {first}",
+    )
 
 
 def _read_entry(
     annotation: dict[str, Any],
-    images: dict[Any, dict[str, Any]],
+    images: dict[ImageId, ListedImage],
     labels: dict[int, int],
     path: Path,
 ) -> _Entry:
     image_id = annotation["image_id"]
     if image_id not in images:
-        raise UserError(f"{path}: annotates image {image_id}, which `images` does not list")
-    image = images[image_id]
+        raise UserError(f"{path}: annotates image {image_id!r}, which `images` does not list")
     segments = []
     for segment in annotation["segments_info"]:
         if segment["category_id"] not in labels:
             raise UserError(
-                f"{path}: segment {segment['id']} of image {image_id} has category "
+                f"{path}: segment {segment['id']} of image {image_id!r} has category "
                 f"{segment['category_id']}, which the data set does not have"
             )
+        area = segment.get("area")
         segments.append(
             PanopticSegment(
                 segment_id=int(segment["id"]),
                 label=labels[segment["category_id"]],
-                is_crowd=bool(segment.get("iscrowd", 0)),
-                area=int(segment["area"]),
+                is_crowd=bool(segment.get("iscrowd") or 0),
+                area=_NO_AREA if area is None else int(area),
             )
         )
-    return _Entry(
-        image_id=image_name(image_id, image["file_name"]),
-        image_file=image["file_name"],
-        map_file=annotation["file_name"],
-        size=listed_size(image),
-        segments=tuple(segments),
-    )
+    return _Entry(images[image_id], annotation["file_name"], tuple(segments))

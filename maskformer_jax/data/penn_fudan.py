@@ -50,6 +50,8 @@ class PennFudanSource:
             is damaged, or sizes differ.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, root: Path, split: str, info: DatasetInfo) -> None:
         if split not in _SPLITS:
             raise UserError(f"the split is '{split}', but penn-fudan has {' and '.join(_SPLITS)}")

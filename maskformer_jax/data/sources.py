@@ -10,6 +10,7 @@ from maskformer_jax.data.instance_json import CocoInstanceSource
 from maskformer_jax.data.location import DATASETS_PAGE
 from maskformer_jax.data.panoptic_json import CocoPanopticSource
 from maskformer_jax.data.penn_fudan import PennFudanSource
+from maskformer_jax.data.registry import is_class_file
 from maskformer_jax.data.split import Subset, parse_split
 from maskformer_jax.errors import UserError
 
@@ -35,6 +36,11 @@ def open_source(config: DataConfig, split: str, info: DatasetInfo) -> Source:
     return Subset(source, indices)
 
 
+def trusts_exif(config: DataConfig) -> bool:
+    """Whether annotations count as made for upright images: so the published data sets are read."""
+    return config.trust_exif or not is_class_file(config.dataset)
+
+
 def _open_whole(config: DataConfig, split: str, info: DatasetInfo) -> Source:
     if not config.root:
         raise UserError(
@@ -42,12 +48,14 @@ def _open_whole(config: DataConfig, split: str, info: DatasetInfo) -> Source:
             f"--config.data.root=datasets/{info.name}. {DATASETS_PAGE}"
         )
     root = Path(config.root).expanduser()
+    trust_exif = trusts_exif(config)
     if config.format in LAYOUTS:
-        return FolderSource(list_split(root, split, LAYOUTS[config.format]), info)
+        listing = list_split(root, split, LAYOUTS[config.format])
+        return FolderSource(listing, info, trust_exif=trust_exif)
     if config.format == "coco_panoptic":
-        return CocoPanopticSource(root, split, info)
+        return CocoPanopticSource(root, split, info, trust_exif=trust_exif)
     if config.format == "coco_instances":
-        return CocoInstanceSource(root, split, info)
+        return CocoInstanceSource(root, split, info, trust_exif=trust_exif)
     if config.format == "penn_fudan":
         return PennFudanSource(root, split, info)
     # Importing TFDS takes half a second, and the other formats do not need it.

@@ -1,14 +1,24 @@
-"""Parts of a split in the notation of TFDS: `train[:8]`, `val[10:20]`, `train[:80%]`."""
+"""Parts of a split in the notation of TFDS: `train[:8]`, `val[10:20]`, `train[:80%]`.
+
+`all[shuffled :80%]` and `all[shuffled 80%:]` are two parts of a split in one random order, always
+the same for the same number of examples: a way to hold out examples where there is one split.
+"""
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from maskformer_jax.data.example import Example, Source
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import Size
 
-_BOUND = r"(-?\d+%?)?"
-_SPLIT = re.compile(rf"(?P<name>[^\[\]]+)(\[{_BOUND}:{_BOUND}\])?")
+_BOUND = r"(?:-?\d+%?)?"
+_SPLIT = re.compile(
+    rf"(?P<name>[^\[\]]+)(\[(?P<shuffled>shuffled )?(?P<start>{_BOUND}):(?P<stop>{_BOUND})\])?"
+)
+_SHUFFLE_SEED = 0
 
 
 class Split(NamedTuple):
@@ -17,10 +27,14 @@ class Split(NamedTuple):
     name: str  # without the brackets, such as "train"
     start: str | None = None  # an index or a percentage such as "80%"; negative: from the end
     stop: str | None = None
+    shuffled: bool = False  # whether the indices are those of the random order
 
-    def indices(self, length: int) -> range:
-        """Return the examples that it selects from a split of this length."""
-        return range(length)[_index(self.start, length) : _index(self.stop, length)]
+    def indices(self, length: int) -> list[int]:
+        """Return the examples that it selects from a split of this length, in ascending order."""
+        order = list(range(length))
+        if self.shuffled:
+            order = np.random.default_rng(_SHUFFLE_SEED).permutation(length).tolist()
+        return sorted(order[_index(self.start, length) : _index(self.stop, length)])
 
 
 def parse_split(text: str) -> Split:
@@ -33,17 +47,24 @@ def parse_split(text: str) -> Split:
     if match is None:
         raise UserError(
             f"the split is '{text}', but must be a name, or a name and a range such as train[:8], "
-            "train[100:200] or train[:80%]"
+            "train[100:200], train[:80%] or train[shuffled :80%]"
         )
-    return Split(match["name"], match[3], match[4])
+    return Split(
+        match["name"], match["start"] or None, match["stop"] or None, bool(match["shuffled"])
+    )
 
 
 class Subset:
     """Some examples of a source, in the given order."""
 
-    def __init__(self, source: Source, indices: range) -> None:
+    def __init__(self, source: Source, indices: Sequence[int]) -> None:
         self._source = source
         self._indices = indices
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out when the split was opened."""
+        return self._source.notes
 
     def __len__(self) -> int:
         return len(self._indices)

@@ -1,5 +1,7 @@
 """TFDS records to examples: those of our builders and of three of TFDS's own."""
 
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,17 +12,24 @@ from maskformer_jax.data.ade20k_instances import split_instances
 from maskformer_jax.data.example import Example, Instance, PanopticLabels, PanopticSegment
 from maskformer_jax.data.images import check_same_size, decode_image, decode_label_map
 from maskformer_jax.data.labels import LabelTable, lookup_table
-from maskformer_jax.data.panoptic import check_segments, decode_ids, make_instance, to_label_map
+from maskformer_jax.data.panoptic import check_segments, decode_id_map, make_instance, to_label_map
+from maskformer_jax.data.run_lengths import check_run_lengths
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import VOID
 
 Record = dict[str, Any]
 
+SOURCE_ID = "source_id"  # JSON of `Example.source_id`
 OUR_FEATURES = ("image", "image_id")  # and at least one annotation
 OUR_ANNOTATIONS = ("label_map", "panoptic_map", "instances")
 COCO_PANOPTIC = ("image", "image/id", "panoptic_image", "panoptic_objects")
 CITYSCAPES = ("image_left", "image_id", "segmentation_label")
 SCENE_PARSE = ("image", "annotation")
+
+
+def builder_name(info: DatasetInfo) -> str:
+    """The name of a data set in TFDS, which is also that of a folder."""
+    return re.sub(r"[^0-9a-zA-Z_]", "_", info.name)
 
 
 class OurReader:
@@ -45,8 +54,9 @@ class OurReader:
             check_same_size(image.shape[:2], stored.shape, name=name)
             label_map = self._table.translate(stored, name=f"{name} (label map)")
         if "instances" in record:
-            instances = _read_instances(record["instances"], image.shape)
-        return Example(record["image_id"].decode(), image, label_map, panoptic, instances)
+            instances = _read_instances(record["instances"], image.shape, name=name)
+        image_id, source_id = record["image_id"].decode(), _read_source_id(record)
+        return Example(image_id, image, label_map, panoptic, instances, source_id)
 
 
 class CocoPanopticReader:
@@ -78,7 +88,8 @@ class CocoPanopticReader:
         segments = {**segments, "label": [self._labels[label] for label in segments["label"]]}
         panoptic = _read_panoptic(record["panoptic_image"], segments, image.shape, name=name)
         image_id = f"{int(record['image/id']):012d}"
-        return Example(image_id, image, to_label_map(panoptic), panoptic)
+        source_id = int(record["image/id"])
+        return Example(image_id, image, to_label_map(panoptic), panoptic, source_id=source_id)
 
 
 class CityscapesReader:
@@ -121,7 +132,7 @@ class SceneParseReader:
 def _read_panoptic(
     data: bytes, segments: dict[str, Any], image_shape: tuple[int, ...], *, name: str
 ) -> PanopticLabels:
-    id_map = decode_ids(decode_image(data, name=f"{name} (panoptic map)"))
+    id_map = decode_id_map(data, name=f"{name} (panoptic map)")
     check_same_size(image_shape[:2], id_map.shape, name=name)
     columns = (segments[key] for key in ("id", "label", "is_crowd", "area"))
     listed = tuple(
@@ -134,11 +145,11 @@ def _read_panoptic(
 
 
 def _read_instances(
-    instances: dict[str, Any], image_shape: tuple[int, ...]
+    instances: dict[str, Any], image_shape: tuple[int, ...], *, name: str
 ) -> tuple[Instance, ...]:
     size = list(image_shape[:2])
     columns = (instances[key] for key in ("label", "is_crowd", "area", "bbox", "counts"))
-    return tuple(
+    found = tuple(
         Instance(
             label=int(label),
             is_crowd=bool(is_crowd),
@@ -148,3 +159,17 @@ def _read_instances(
         )
         for label, is_crowd, area, box, counts in zip(*columns, strict=True)
     )
+    for number, instance in enumerate(found):
+        try:
+            check_run_lengths(instance.rle)
+        except ValueError as error:
+            raise UserError(f"{name}: the mask of instance {number} is damaged: {error}") from error
+    return found
+
+
+def _read_source_id(record: Record) -> int | str | None:
+    """The id in the original JSON file; older records of ours lack it."""
+    if SOURCE_ID not in record:
+        return None
+    source_id: int | str = json.loads(record[SOURCE_ID])
+    return source_id

@@ -19,6 +19,7 @@ from maskformer_jax.data.tfds_records import (
     CocoPanopticReader,
     OurReader,
     SceneParseReader,
+    builder_name,
 )
 from maskformer_jax.data.tfrecords import TfRecords
 from maskformer_jax.errors import UserError
@@ -37,6 +38,8 @@ class TfdsSource:
         UserError: the data set or the split is missing, or its records have other features. On
             access: a record is damaged, sizes differ, or a label is outside the class range.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, root: Path, split: str, info: DatasetInfo) -> None:
         folder = _find_prepared(root)
@@ -93,7 +96,7 @@ def _choose_reader(
             "'tfrecord'; prepare the data set again in one of them"
         )
     features = set(builder.info.features)
-    same_name = builder.name == info.name.replace("-", "_")
+    same_name = builder.name == builder_name(info)
     if same_name and features >= set(OUR_FEATURES) and features.intersection(OUR_ANNOTATIONS):
         return OurReader(info)
     # TFDS's own builders are told by name and features.

@@ -72,7 +72,8 @@ def shortest_edge_sizes(
     new[np.arange(len(new)), shorter] = short_edges
     longer = new.max(axis=1)
     shrink = np.where(longer > max_size, max_size / longer, 1.0)
-    return (new * shrink[:, None] + 0.5).astype(np.int64)
+    # A side of very long images may round to zero pixels.
+    return np.maximum((new * shrink[:, None] + 0.5).astype(np.int64), 1)
 
 
 def resize_image(

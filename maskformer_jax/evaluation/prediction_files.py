@@ -13,6 +13,7 @@ from maskformer_jax.categories import Category
 from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.panoptic import encode_ids
 from maskformer_jax.data.run_lengths import encode_masks
+from maskformer_jax.data.unique_names import inside_folder
 from maskformer_jax.evaluation.drawing import draw_comparison
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.result import (
@@ -54,7 +55,7 @@ class PredictionFiles:
         Raises:
             UserError: a file cannot be written.
         """
-        labels, name = outputs.semantic, f"{example.image_id}.png"
+        labels, name = outputs.semantic, f"{inside_folder(example.image_id)}.png"
         if "labels" in self._formats and labels is not None:
             self._write(f"predictions/{name}", _greyscale(labels, len(self._categories) - 1))
         if "pictures" in self._formats:
@@ -82,7 +83,7 @@ class PredictionFiles:
         """
         for file, found in self.records.items():
             # In the order of the images, in whatever order they were evaluated.
-            records = sorted(found, key=lambda one: str(one.get("image_id", one.get("file_name"))))
+            records = sorted(found, key=_record_order)
             content: Any = records
             if file == "panoptic.json":
                 categories = [
@@ -111,8 +112,8 @@ class PredictionFiles:
             for segment in segments
         ]
         return {
-            "image_id": coco_image_id(example.image_id),
-            "file_name": f"{example.image_id}.png",
+            "image_id": listed_id(example),
+            "file_name": f"{inside_folder(example.image_id)}.png",
             "segments_info": infos,
         }
 
@@ -137,7 +138,7 @@ class PredictionFiles:
         rles = text_rles(np.array([instance.mask for instance in listed], bool))
         return [
             {
-                "image_id": coco_image_id(example.image_id),
+                "image_id": listed_id(example),
                 "category_id": int(self._ids[instance.label]),
                 "segmentation": rle,
                 "score": instance.score,
@@ -149,8 +150,16 @@ class PredictionFiles:
         write_atomically(self._folder / name, data)
 
 
+def listed_id(example: EvalExample) -> int | str:
+    """The id that the data set's JSON file gives an image, as it is there."""
+    return coco_image_id(example.image_id) if example.source_id is None else example.source_id
+
+
 def coco_image_id(image_id: str) -> int | str:
-    """COCO's numeric image id; the image ids of other data sets are returned unchanged."""
+    """The id of an image that no JSON file lists: COCO's number for names of digits, else the name.
+
+    Such names are those of files, and COCO's tools look images up by number.
+    """
     stem = image_id.rpartition("/")[2]
     return int(stem) if stem.isdecimal() else image_id
 
@@ -158,6 +167,12 @@ def coco_image_id(image_id: str) -> int | str:
 def text_rles(masks: np.ndarray) -> list[dict[str, Any]]:
     """Run-length encodings of masks [n, h, w] that can be stored as JSON."""
     return [{**rle, "counts": rle["counts"].decode()} for rle in encode_masks(masks)]
+
+
+def _record_order(record: Mapping[str, Any]) -> tuple[int, int, str]:
+    """Numbers by value, before text."""
+    key = record.get("image_id", record.get("file_name"))
+    return (0, key, "") if isinstance(key, int) else (1, 0, str(key))
 
 
 def _greyscale(values: Integer[np.ndarray, "h w"], highest: int) -> bytes:

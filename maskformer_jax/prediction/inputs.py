@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from maskformer_jax.errors import UserError
+from maskformer_jax.file_search import files_below
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
 
@@ -11,8 +12,9 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 def find_images(inputs: Sequence[Path], *, output: Path) -> list[tuple[Path, Path]]:
     """The image files of `inputs`, each once, with its path relative to its input.
 
-    Folders are searched recursively, in sorted order. Files in `output` are skipped, so that a
-    second run does not take the overlays of the first as input.
+    Folders are searched recursively, in sorted order, through links; hidden files are left out.
+    Files in `output` are skipped, so that a second run does not take the overlays of the first as
+    input.
 
     Raises:
         UserError: an input does not exist, is not an image, or no image is found.
@@ -22,7 +24,7 @@ def find_images(inputs: Sequence[Path], *, output: Path) -> list[tuple[Path, Pat
         if given.is_dir():
             if given.resolve() == output.resolve():
                 raise UserError(f"the output folder {output} is also an input; choose another one")
-            for path in sorted(given.rglob("*")):
+            for path in files_below(given):
                 if (
                     path.suffix.lower() in IMAGE_SUFFIXES
                     and path.is_file()

@@ -8,6 +8,7 @@ import numpy as np
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.data.eval_examples import EvalExample
+from maskformer_jax.data.unique_names import inside_folder
 from maskformer_jax.evaluation.drawing import draw_comparison
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.image_files import encode_image
@@ -32,7 +33,7 @@ def picture_saver(
         if picture is None:
             return
         shown.append(example.image_id)
-        path = folder / f"{example.image_id}.png"
+        path = folder / f"{inside_folder(example.image_id)}.png"
         write_atomically(path, encode_image(picture))
         log.picture(step, f"eval/{example.image_id}", picture)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from data.drawn_coco import write_coco_panoptic
 from data.drawn_scenes import draw_scene, save
+from PIL import Image
 
 from maskformer_jax.config import DataConfig
 from maskformer_jax.data.panoptic import decode_ids, encode_ids, to_instances, to_label_map
@@ -44,7 +45,8 @@ def test_examples_are_as_drawn(root):
     assert len(source) == 3
     for index in range(3):
         scene = draw_scene(index)
-        image_id, image, label_map, panoptic, instances = source[index]
+        image_id, image, label_map, panoptic, instances, source_id = source[index]
+        assert source_id == int(image_id)
         assert image_id == f"{index + 1:012d}"
         assert instances is None
         assert np.abs(image.astype(int) - scene.image).max() < 12  # it is a JPEG
@@ -197,3 +199,62 @@ def test_no_annotations(root):
 def test_missing_split(root):
     with pytest.raises(UserError, match=r"no panoptic annotations of the split 'test'; looked for"):
         CocoPanopticSource(root, "test", COCO)
+
+
+def segments(fields):
+    return fields["annotations"][0]["segments_info"]
+
+
+def test_a_segment_with_the_id_of_void(root):
+    edit(root, lambda fields: segments(fields)[0].update(id=0))
+    with pytest.raises(UserError, match=r"a segment has id 0, which marks void"):
+        open_coco(root)[0]
+
+
+def test_missing_areas_are_counted(root):
+    expected = [segment.area for segment in open_coco(root)[0].panoptic.segments]
+    edit(root, lambda fields: [one.pop("area") for one in segments(fields)])
+    assert [segment.area for segment in open_coco(root)[0].panoptic.segments] == expected
+
+
+def test_grey_pictures_hold_the_ids(root):
+    expected = open_coco(root)[0]
+    path = root / "annotations/panoptic_train2017/000000000001.png"
+    small = {70_001: 1, 300: 300, 9: 2, 0: 0}
+    values = np.vectorize(small.get)(expected.panoptic.id_map)
+    edit(root, lambda fields: [one.update(id=small[one["id"]]) for one in segments(fields)])
+    for dtype, largest in ((np.uint16, 300), (np.uint8, 3)):
+        edit(root, lambda fields, largest=largest: segments(fields)[1].update(id=largest))
+        Image.fromarray(np.where(values == 300, largest, values).astype(dtype)).save(path)
+        np.testing.assert_array_equal(open_coco(root)[0].label_map, expected.label_map)
+
+
+def test_an_image_twice(root):
+    edit(root, lambda fields: fields["annotations"].append(fields["annotations"][0]))
+    with pytest.raises(
+        UserError, match=r"annotation of image '000000000001' occurs more than once"
+    ):
+        open_coco(root)
+
+
+def test_two_images_with_one_id(root):
+    edit(root, lambda fields: fields["images"][1].update(id=1))
+    with pytest.raises(UserError, match=r"two images with id 1, '.*' and '.*'"):
+        open_coco(root)
+
+
+def test_things_and_names_must_agree(root):
+    edit(root, lambda fields: fields["categories"][0].update(isthing=0))
+    with pytest.raises(UserError, match=r"category 1 .* is stuff \(isthing 0\), but a thing in"):
+        open_coco(root)
+    edit(root, lambda fields: fields["categories"][0].update(isthing=1, name="tree"))
+    with pytest.raises(UserError, match=r"category 1 is 'tree', but 'person' in 'coco-panoptic'"):
+        open_coco(root)
+
+
+def test_images_without_annotation_are_counted(root):
+    edit(root, lambda fields: fields["annotations"].pop(1))
+    source = open_coco(root)
+    assert (
+        "1 of 3 images have no annotation and are left out, first 000000000002" in source.notes[0]
+    )

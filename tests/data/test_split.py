@@ -47,3 +47,12 @@ def test_the_part_holds_the_same_examples(tmp_path, write) -> None:
     assert part.image_size(1) == (4, 6)
     with pytest.raises(UserError, match=r"'train\[4:\]' is empty: 'train' has 4 examples"):
         open_source(config, "train[4:]", info)
+
+
+def test_shuffled_parts_are_disjoint_and_stay_the_same() -> None:
+    train = parse_split("train[shuffled :80%]").indices(10)
+    val = parse_split("train[shuffled 80%:]").indices(10)
+    assert sorted(train + val) == list(range(10))
+    assert (len(train), len(val)) == (8, 2)
+    assert val != [8, 9]
+    assert parse_split("train[shuffled 80%:]").indices(10) == val

@@ -96,6 +96,31 @@ def test_large_ids_and_names(tmp_path: Path) -> None:
     assert coco_image_id("ADE_val_00000001") == "ADE_val_00000001"
 
 
+@pytest.mark.parametrize("source_id", [7, "0007", "a/b"])
+def test_ids_come_out_as_they_went_in(tmp_path: Path, source_id: int | str) -> None:
+    files = PredictionFiles(tmp_path, ["coco"], CATEGORIES)
+    example = EvalExample("0007", None, (2, 3), source_id=source_id)
+    files.add(example, Outputs(LABELS, PANOPTIC, INSTANCES))
+    files.finish()
+    (annotation,) = read(tmp_path / "panoptic.json")["annotations"]
+    assert annotation["image_id"] == source_id
+    assert {record["image_id"] for record in read(tmp_path / "instances.json")} == {source_id}
+
+
+@pytest.mark.parametrize("name", ["../../out", "/out", "a/../../../out", "..\\out"])
+def test_ids_do_not_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "a" / "b"
+    files = PredictionFiles(folder, ["labels", "coco"], CATEGORIES)
+    files.add(EvalExample(name, None, (2, 3)), Outputs(LABELS, PANOPTIC))
+    files.finish()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) == 3
+    assert all(folder in path.parents for path in written)
+    (annotation,) = read(folder / "panoptic.json")["annotations"]
+    assert annotation["image_id"] == name
+    assert (folder / "panoptic" / annotation["file_name"]).is_file()
+
+
 @pytest.mark.parametrize("count", [2, 300])
 def test_bit_depth_of_a_label_map(tmp_path: Path, count: int) -> None:
     categories = [Category(name=str(i), color=(0, 0, 0), category_id=i) for i in range(count)]

@@ -1,6 +1,7 @@
 """Conversion of any source to ArrayRecord files, for pods."""
 
 import io
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from maskformer_jax.data.tfds_builders.segmentation import (
     segmentation_features,
     write_records,
 )
+from maskformer_jax.data.tfds_records import SOURCE_ID, builder_name
 
 
 class FromSource(RecordsBuilder):
@@ -26,7 +28,7 @@ class FromSource(RecordsBuilder):
     def __init__(
         self, *, dataset: DatasetInfo, sources: Mapping[str, Source], **kwargs: Any
     ) -> None:
-        self.name = dataset.name.replace("-", "_")
+        self.name = builder_name(dataset)
         self._dataset = dataset
         self._sources = sources
         super().__init__(**kwargs)
@@ -39,6 +41,7 @@ class FromSource(RecordsBuilder):
             label_map=example.panoptic is None and example.label_map is not None,
             panoptic=example.panoptic is not None,
             instances=example.instances is not None,
+            source_id=example.source_id is not None,
         )
         return self._describe(f"{self._dataset.name} for maskformer-jax.", features)
 
@@ -76,6 +79,8 @@ def prepare_records(root: Path, dataset: DatasetInfo, sources: Mapping[str, Sour
 
 def _to_record(example: Example, image: bytes, dataset: DatasetInfo) -> dict[str, Any]:
     record: dict[str, Any] = {"image": io.BytesIO(image), "image_id": example.image_id}
+    if example.source_id is not None:
+        record[SOURCE_ID] = json.dumps(example.source_id)
     if example.panoptic is not None:
         record |= encode_panoptic(example.panoptic)
     elif example.label_map is not None:

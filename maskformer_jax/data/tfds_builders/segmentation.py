@@ -14,6 +14,7 @@ from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.data.example import PanopticLabels
 from maskformer_jax.data.labels import to_stored
 from maskformer_jax.data.panoptic import encode_ids, segment_box
+from maskformer_jax.data.tfds_records import SOURCE_ID
 from maskformer_jax.image_files import encode_image
 
 # Registration, here and of subclasses, would be a side effect of importing a module.
@@ -40,7 +41,13 @@ with tfds.core.registered.skip_registration():
 
 
 def segmentation_features(
-    names: list[str], *, image_format: str, label_map: bool, panoptic: bool, instances: bool = False
+    names: list[str],
+    *,
+    image_format: str,
+    label_map: bool,
+    panoptic: bool,
+    instances: bool = False,
+    source_id: bool = False,
 ) -> tfds.features.FeaturesDict:
     """Return the features of a record: image, image_id and annotations.
 
@@ -52,12 +59,15 @@ def segmentation_features(
             (0 is void), and segments, whose bbox is relative to the image size.
         instances: whether records have instances, whose bbox is left, top, width, height in pixels
             and whose counts are COCO's compressed run lengths.
+        source_id: whether records have the id of the original JSON file, as JSON.
     """
     label = tfds.features.ClassLabel(names=names)
     features: dict[str, Any] = {
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format=image_format),
         "image_id": tfds.features.Text(),
     }
+    if source_id:
+        features[SOURCE_ID] = tfds.features.Text()
     if label_map:
         features["label_map"] = tfds.features.Image(shape=(None, None, 1), encoding_format="png")
     if panoptic:
