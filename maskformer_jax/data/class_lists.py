@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from maskformer_jax.categories import Category, Color, DatasetInfo
 from maskformer_jax.data.label_names import default_color, ignore_label_for, info_from_names
@@ -65,6 +64,8 @@ def read_palette(path: Path) -> DatasetInfo:
     Raises:
         UserError: the file is not an image with a palette.
     """
+    from PIL import Image  # building a model from a name needs no image decoder
+
     try:
         with Image.open(path) as image:
             if image.mode != "P":
