@@ -1,9 +1,33 @@
 """Atomic file writes: a reader sees either the complete file or none."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from maskformer_jax.errors import UserError
+
+
+def require_writable(folder: Path) -> None:
+    """Find out whether files can be written to a folder, before the work that they are for.
+
+    Leaves nothing behind, also where the folder does not exist yet.
+
+    Raises:
+        UserError: they cannot; says why.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    made: list[Path] = []
+    try:
+        for path in reversed(missing):
+            path.mkdir()
+            made.append(path)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}") from error
+    finally:
+        for path in reversed(made):
+            path.rmdir()
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:

@@ -22,3 +22,15 @@ def encode_image(picture: np.ndarray, kind: Literal["png", "jpg", "tif"] = "png"
     else:
         Image.fromarray(picture).save(buffer, "TIFF" if kind == "tif" else "PNG")
     return buffer.getvalue()
+
+
+def encode_palette(values: np.ndarray, palette: np.ndarray) -> bytes:
+    """Encode a map uint8 [h, w] as a PNG that shows the colours of a palette uint8 [256, 3].
+
+    Programs that read palettes as values get the map back.
+    """
+    image = Image.fromarray(values)
+    image.putpalette(palette.ravel().tolist())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

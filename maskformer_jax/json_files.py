@@ -1,8 +1,12 @@
-"""Reading JSON and text files that other people and tools wrote."""
+"""JSON: reading what other people and tools wrote, and writing what all of them can read."""
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from maskformer_jax.errors import UserError
 
@@ -47,3 +51,13 @@ def read_text(path: Path) -> str:
             f"{path}: is not in UTF-8 (byte {error.object[error.start]:#04x} at position "
             f"{error.start}), probably in Latin-1 or UTF-16; save it as UTF-8"
         ) from error
+
+
+def finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers that are not finite as None, since JSON has no nan; NumPy's as Python's."""
+    return {
+        name: (float(value) if math.isfinite(value) else None)
+        if isinstance(value, float | np.floating)
+        else value
+        for name, value in values.items()
+    }

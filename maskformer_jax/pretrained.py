@@ -1,11 +1,11 @@
 """Loading checkpoints of any kind, ready to use."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,15 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import UInt8
 
-from maskformer_jax.categories import Category
+from maskformer_jax.categories import Category, DatasetInfo
 from maskformer_jax.checkpoints.load import find_config, find_label_names, read_variables
+from maskformer_jax.checkpoints.workdir import read_classes
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import load_config
+from maskformer_jax.data.class_names import describe_other_classes
 from maskformer_jax.data.eval_examples import ImageShape, eval_size, resize_for_eval
 from maskformer_jax.data.images import load_image, read_image_size
+from maskformer_jax.data.label_names import names_match
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.result import Result, to_result
@@ -26,6 +29,7 @@ from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.models.build import build_model
 from maskformer_jax.types import Size
 
+T = TypeVar("T")
 PREDICTION_PROGRAMS = 4  # for many images at once, of which there are seldom enough for more
 
 
@@ -84,31 +88,55 @@ class Loaded:
         return [results[index] for index in range(len(images))]
 
     def predict_images(
-        self, images: Sequence[Any]
+        self,
+        images: Sequence[Any],
+        *,
+        on_error: Callable[[int, UserError], None] | None = None,
     ) -> Iterator[tuple[int, UInt8[np.ndarray, "_ _ 3"], Result]]:
         """Segment many images and yield each with its index and its result, in any order.
 
         The sizes are read first, from the headers of files, and programs are compiled side by
         side; images come as soon as there is the first.
 
+        Args:
+            images: as `predict` takes them.
+            on_error: called with the index and the error of an image that cannot be read, which is
+                then left out; by default the error is raised.
+
         Raises:
             UserError: a file cannot be read, or an array is not such an image.
         """
-        sizes = [_read_size(image) for image in images]
-        evaluator = self._evaluator
-        plan = evaluator.plan([self._shape(size) for size in sizes], most=PREDICTION_PROGRAMS)
+
+        def attempt(index: int, read: Callable[[Any], T]) -> T | None:
+            try:
+                return read(images[index])
+            except UserError as error:
+                if on_error is None:
+                    raise
+                on_error(index, error)
+                return None
+
+        found = {index: attempt(index, _read_size) for index in range(len(images))}
+        sizes = {index: size for index, size in found.items() if size is not None}
+        if not sizes:
+            return
+        readable, evaluator = list(sizes), self._evaluator
+        shapes = [self._shape(sizes[index]) for index in readable]
+        plan = evaluator.plan(shapes, most=PREDICTION_PROGRAMS)
         evaluator.compile_first(self.variables, plan.buckets)
-        for bucket, indices in evaluator.batches(plan):
-            pixels = [_read(images[index]) for index in indices]
-            for index, one in zip(indices, pixels, strict=True):
-                if _size(one) != sizes[index]:
-                    raise UserError(
-                        f"{images[index]} is {_size(one)} (height, width), but its header says "
-                        f"{sizes[index]}"
-                    )
-            resized = [resize_for_eval(one, self.config.eval) for one in pixels]
-            run = evaluator.run(self.variables, bucket, resized, [_size(one) for one in pixels])
-            for index, one, outputs in zip(indices, pixels, run(), strict=True):
+        for bucket, members in evaluator.batches(plan):
+            indices = [readable[member] for member in members]
+            pixels = {
+                index: one
+                for index in indices
+                if (one := attempt(index, partial(_read_sized, size=sizes[index]))) is not None
+            }
+            if not pixels:
+                continue
+            resized = [resize_for_eval(one, self.config.eval) for one in pixels.values()]
+            output_sizes = [_size(one) for one in pixels.values()]
+            run = evaluator.run(self.variables, bucket, resized, output_sizes)
+            for (index, one), outputs in zip(pixels.items(), run(), strict=True):
                 yield index, one, to_result(outputs)
 
     def _shape(self, size: Size) -> ImageShape:
@@ -121,7 +149,7 @@ class Loaded:
 
 def _read(image: Any) -> UInt8[np.ndarray, "h w 3"]:
     if isinstance(image, str | Path):
-        image = load_image(Path(image))
+        image = load_image(Path(image).expanduser())
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(
@@ -130,9 +158,17 @@ def _read(image: Any) -> UInt8[np.ndarray, "h w 3"]:
     return image
 
 
+def _read_sized(image: Any, *, size: Size) -> UInt8[np.ndarray, "h w 3"]:
+    """Read an image whose header gave a size."""
+    pixels = _read(image)
+    if _size(pixels) != size:
+        raise UserError(f"{image} is {_size(pixels)} (height, width), but its header says {size}")
+    return pixels
+
+
 def _read_size(image: Any) -> Size:
     if isinstance(image, str | Path):
-        return read_image_size(Path(image), name=str(image))
+        return read_image_size(Path(image).expanduser(), name=str(image))
     return _size(_read(image))
 
 
@@ -154,10 +190,11 @@ def load_pretrained(
             neither.
 
     Raises:
-        UserError: there is no checkpoint, it is damaged, or it does not fit the recipe. The message
-            lists all tensors that are missing, unexpected or of a wrong shape.
+        UserError: there is no checkpoint, it is damaged, or it does not fit the recipe: the message
+            lists all tensors that are missing, unexpected or of a wrong shape. Or its classes are
+            not those of the recipe, and `data.allow_other_classes` is not set.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if name is not None and config is not None:
         raise UserError("load_pretrained takes a name or a config, not both")
     if name is not None:
@@ -165,25 +202,42 @@ def load_pretrained(
     elif config is None:
         config = find_config(path)
     info = load_dataset_info(config.data.dataset)
+    categories = _find_categories(path, info, allow_other=config.data.allow_other_classes)
     model = build_model(config.model, num_classes=info.num_classes)
     template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3), jnp.uint8))
     variables = read_variables(path, template, config.model)
-    categories = _rename(info.categories, find_label_names(path), path=path)
     return Loaded(model=model, variables=variables, config=config, categories=categories)
 
 
-def _rename(
-    categories: tuple[Category, ...], names: tuple[str, ...] | None, *, path: Path
-) -> tuple[Category, ...]:
-    """The categories, with the names that the checkpoint gives them, if any."""
-    if names is None:
-        return categories
-    if len(names) != len(categories):
+def _find_categories(path: Path, info: DatasetInfo, *, allow_other: bool) -> tuple[Category, ...]:
+    """The classes of a checkpoint, where it has some of its own, else those of the config.
+
+    Raises:
+        UserError: the two differ, and `data.allow_other_classes` is not set.
+    """
+    known, names = read_classes(path), find_label_names(path)
+    if names is not None and len(names) != info.num_classes:
         raise UserError(
             f"{path} names {len(names)} classes, but the data set of the config has "
-            f"{len(categories)}"
+            f"{info.num_classes}"
         )
+    if known is not None:
+        other = describe_other_classes(known.categories, info.categories)
+    elif names is not None and not names_match(names, info):
+        renamed = tuple(Category(name=name, color=(0, 0, 0)) for name in names)
+        other = describe_other_classes(renamed, info.categories, kinds=False)
+    else:
+        other = ""
+    if other and not allow_other:
+        raise UserError(
+            f"{path} has other classes than the data set of the config, '{info.name}': {other}. "
+            "Choose the data set of the checkpoint, or set config.data.allow_other_classes=True"
+        )
+    if known is not None and not other:
+        return known.categories
+    if names is None:
+        return info.categories
     return tuple(
         dataclasses.replace(category, name=name)
-        for category, name in zip(categories, names, strict=True)
+        for category, name in zip(info.categories, names, strict=True)
     )

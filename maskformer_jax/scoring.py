@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 from maskformer_jax.atomic_write import write_atomically
+from maskformer_jax.checkpoints.workdir import newest_step
 from maskformer_jax.config import Config, ModelConfig
 from maskformer_jax.data.eval_examples import eval_examples
 from maskformer_jax.distributed import gather, is_primary
@@ -54,16 +55,22 @@ def evaluate_checkpoint(
     if is_primary():
         for records in others:
             files.take_over(records)
-        files.finish()
-        if output is not None:
-            for name, picture in metrics.charts().items():
-                write_atomically(output / f"{name}.png", encode_image(picture))
+        # The table first: what it took an evaluation to find is not lost to a full disk.
         report(
             metrics.table(),
             scores,
             title=f"{checkpoint} on {config.data.dataset} {config.data.eval_split}",
             output=output,
+            details={
+                **metrics.by_class(),
+                "checkpoint": checkpoint.name,
+                "step": newest_step(checkpoint),
+            },
         )
+        if output is not None:
+            for name, picture in metrics.charts().items():
+                write_atomically(output / f"{name}.png", encode_image(picture))
+        files.finish()
     return scores
 
 

@@ -206,11 +206,19 @@ OPTIONS: dict[type, set[str]] = {
         *("matching", "matcher", "ignore_void", "ignore_padding", "num_points"),
         *("num_cost_points", "by_layer", "class_groups"),
     },
-    DataConfig: {"num_workers", "num_threads", "trust_exif"},
+    DataConfig: {"num_workers", "num_threads", "trust_exif", "allow_other_classes"},
     AugmentConfig: {"buckets"},
     OptimConfig: {"ema_decay", "accumulate_steps", "skip_nonfinite"},
     TrainConfig: {
-        *("seed", "init_backbone_format", "log_every", "keep_checkpoints", "profile_steps"),
+        *(
+            "seed",
+            "init_backbone_format",
+            "init_checkpoint",
+            "init_missing",
+            "log_every",
+            "keep_checkpoints",
+            "profile_steps",
+        ),
     },
     EvalConfig: {
         *(

@@ -18,21 +18,19 @@ import orbax.checkpoint as ocp
 import safetensors.numpy
 
 from maskformer_jax.atomic_write import write_atomically
-from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.checkpoints.workdir import CHECKPOINTS, CONFIG_FILE
+from maskformer_jax.categories import Category
+from maskformer_jax.checkpoints.workdir import CHECKPOINTS, write_description
 from maskformer_jax.config import Config
-from maskformer_jax.config.io import to_json
 from maskformer_jax.convert import huggingface, official
 from maskformer_jax.convert.huggingface_config import (
+    CONFIG_FILE,
     PREPROCESSOR_FILE,
     describe_model,
     describe_preprocessing,
 )
-from maskformer_jax.data import label_names as labels
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
 
-CATEGORIES_FILE = "categories.json"
 FORMATS = (".pkl", ".npz", ".safetensors")
 
 
@@ -104,31 +102,32 @@ def write_huggingface(
     write_atomically(folder / CONFIG_FILE, json.dumps(description, indent=2) + "\n")
 
 
-def write_workdir(variables: Any, config: Config, folder: Path) -> None:
-    """Write a workdir: `config.json`, and `checkpoints/0` without optimizer state.
+def write_workdir(
+    variables: Any, config: Config, folder: Path, categories: Sequence[Category] | None = None
+) -> None:
+    """Write a workdir: its description, and `checkpoints/0` without optimizer state.
 
-    If `data.dataset` is a file that describes the classes, it is copied to `categories.json`.
+    Args:
+        variables: of the model.
+        config: its recipe.
+        folder: new or empty.
+        categories: its classes; by default those of `data.dataset`.
 
     Raises:
         UserError: the folder is not empty, or cannot be written.
     """
     _require_empty(folder)
+    info = load_dataset_info(config.data.dataset)
+    if categories is not None:
+        info = dataclasses.replace(info, categories=tuple(categories))
     step = folder.absolute() / CHECKPOINTS / "0"
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(step / "model", dict(variables))
-        if config.data.dataset.endswith(".json"):
-            config = _copy_categories(config, load_dataset_info(config.data.dataset), folder)
-        write_atomically(folder / CONFIG_FILE, to_json(config))
+        write_description(folder, config, info)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
-
-
-def _copy_categories(config: Config, info: DatasetInfo, folder: Path) -> Config:
-    file = folder.absolute() / CATEGORIES_FILE
-    write_atomically(file, labels.to_json(info))
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, dataset=str(file)))
 
 
 def _require_empty(folder: Path) -> None:

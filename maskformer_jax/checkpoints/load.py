@@ -39,9 +39,10 @@ def read_variables(path: Path, template: Any, model: ModelConfig) -> dict[str, A
         return jax.device_put(huggingface.to_variables(tensors, template, model, source=str(path)))
     if workdir.is_checkpoint(path):
         return workdir.restore_model_variables(path, template)
-    _require_published_file(path)
+    require_published_file(path)
     tensors = read_tensors(path)
-    return jax.device_put(official.to_variables(tensors, template, model, source=str(path)))
+    kind = huggingface if huggingface.has_our_names(tensors) else official
+    return jax.device_put(kind.to_variables(tensors, template, model, source=str(path)))
 
 
 def find_config(path: Path) -> Config:
@@ -66,7 +67,7 @@ def find_config(path: Path) -> Config:
             f"{path}: there is no {workdir.CONFIG_FILE} beside the checkpoints; give the name of "
             f"its config, such as {list_config_names()[0]}"
         )
-    _require_published_file(path)
+    require_published_file(path)
     raise UserError(
         f"{path} does not say which model it is; give the name of its config, such as "
         f"{list_config_names()[0]}"
@@ -87,7 +88,21 @@ def find_label_names(path: Path) -> tuple[str, ...] | None:
         raise UserError(f"{path / CONFIG_FILE}: {error}") from error
 
 
-def _require_published_file(path: Path) -> None:
+def find_class_names(path: Path) -> tuple[str, ...] | None:
+    """Read the class names that a checkpoint has: a Hugging Face folder's, or a workdir's.
+
+    Raises:
+        UserError: the file with the names is damaged.
+    """
+    names = find_label_names(path)
+    if names is not None or not workdir.is_checkpoint(path):
+        return names
+    info = workdir.read_classes(path)
+    return None if info is None else tuple(category.name for category in info.categories)
+
+
+def require_published_file(path: Path) -> None:
+    """Raise a UserError unless a path is a file of a kind in which checkpoints are published."""
     if not path.exists():
         raise UserError(f"{path}: there is no such checkpoint")
     if path.suffix not in READERS or not path.is_file():

@@ -1,23 +1,33 @@
 """Reading the workdir of a run: its config, and the model variables in its checkpoints.
 
-A workdir holds `config.json` and `checkpoints/STEP/`. Each checkpoint has the items `model` (the
-collections "params" and "constants"), `opt` (optimizer state) and `meta` (JSON: step and config).
+A workdir holds `config.json`, `categories.json` and `checkpoints/STEP/`; it names no absolute
+path. Each checkpoint has the items `model` (the collections "params" and "constants"), `opt`
+(optimizer state) and `meta` (JSON: step and config).
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from maskformer_jax.atomic_write import write_atomically
+from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.checkpoints.digests import find_damage
 from maskformer_jax.config import Config
-from maskformer_jax.config.io import read_json
+from maskformer_jax.config.io import read_json, to_json
+from maskformer_jax.config.paths import is_class_file, relative_to_workdir
+from maskformer_jax.data.label_names import to_json as classes_to_json
+from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
 
 CHECKPOINTS = "checkpoints"
 CONFIG_FILE = "config.json"
+CATEGORIES_FILE = "categories.json"
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -31,12 +41,42 @@ def read_config(path: Path) -> Config | None:
     Raises:
         UserError: the file cannot be read or is not a config; names the file.
     """
+    file = _find_file(path, CONFIG_FILE)
+    return None if file is None else read_json(file)
+
+
+def read_classes(path: Path) -> DatasetInfo | None:
+    """Read the classes of the run that a checkpoint or workdir comes from; None in older workdirs.
+
+    Raises:
+        UserError: the file cannot be read or is not a list of classes; names the file.
+    """
+    file = _find_file(path, CATEGORIES_FILE)
+    return None if file is None else load_dataset_info(str(file))
+
+
+def write_description(workdir: Path, config: Config, info: DatasetInfo) -> None:
+    """Write `categories.json` and, last, `config.json`, both atomically.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    write_atomically(workdir / CATEGORIES_FILE, classes_to_json(info))
+    write_atomically(workdir / CONFIG_FILE, describe_config(workdir, config))
+
+
+def describe_config(workdir: Path, config: Config) -> str:
+    """The config as a workdir keeps it: with its own copy of the classes, paths relative to it."""
+    if is_class_file(config.data.dataset):
+        classes = str(workdir.absolute() / CATEGORIES_FILE)
+        config = replace(config, data=replace(config.data, dataset=classes))
+    return to_json(relative_to_workdir(config, workdir))
+
+
+def _find_file(path: Path, name: str) -> Path | None:
     path = path.absolute()
-    for folder in (path, path.parent, path.parent.parent):
-        file = folder / CONFIG_FILE
-        if file.is_file():
-            return read_json(file)
-    return None
+    files = (folder / name for folder in (path, path.parent, path.parent.parent))
+    return next((file for file in files if file.is_file()), None)
 
 
 def restore_model_variables(path: Path, template: Any) -> dict[str, Any]:
@@ -50,6 +90,10 @@ def restore_model_variables(path: Path, template: Any) -> dict[str, Any]:
     Raises:
         UserError: there is no checkpoint, none can be read, or its tensors do not fit.
     """
+    return _restore_newest(path, lambda item: restore_item(item, template))
+
+
+def _restore_newest(path: Path, read: Callable[[Path], Any]) -> Any:
     candidates = _candidates(path)
     if not candidates:
         raise UserError(
@@ -64,13 +108,32 @@ def restore_model_variables(path: Path, template: Any) -> dict[str, Any]:
             logging.warning("%s is damaged, trying the previous one:\n%s", step, "\n".join(damage))
             continue
         try:
-            return restore_item(step / "model", template)
+            return read(step / "model")
         except UserError:
             raise
         except Exception as error:  # its type depends on which file is damaged
             errors.append(f"{step}: {first_line(error)}")
             logging.warning("%s cannot be read, trying the previous one: %s", step, error)
     raise UserError("no checkpoint could be read:\n" + "\n".join(errors))
+
+
+def restore_all_variables(path: Path) -> dict[str, Any]:
+    """Read all variables of the newest readable checkpoint as NumPy arrays, whatever their shapes.
+
+    Raises:
+        UserError: as `restore_model_variables`.
+    """
+    return _restore_newest(path, _read_arrays)
+
+
+def _read_arrays(item: Path) -> dict[str, Any]:
+    handler = ocp.StandardCheckpointHandler()
+    item = item.absolute()
+    shapes = jax.tree.map(
+        lambda leaf: np.empty(leaf.shape, leaf.dtype), handler.metadata(item).tree
+    )
+    arrays: dict[str, Any] = handler.restore(item, args=ocp.args.StandardRestore(shapes))
+    return arrays
 
 
 def restore_item(path: Path, template: Any) -> Any:
@@ -120,6 +183,12 @@ def checkpoint_steps(folder: Path) -> list[Path]:
         return []
     steps = [entry for entry in folder.iterdir() if entry.name.isdigit() and entry.is_dir()]
     return sorted(steps, key=lambda entry: int(entry.name), reverse=True)
+
+
+def newest_step(path: Path) -> int | None:
+    """The step of a checkpoint, or of the newest in a workdir; None for other files."""
+    candidates = _candidates(path)
+    return int(candidates[0].name) if candidates else None
 
 
 def _candidates(path: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.benchmark.case import MEANINGS, PEER_CAN, Case, Side
-from maskformer_jax.commands.parser import CommandParser, read_config
+from maskformer_jax.commands.parser import CommandParser, read_config, user_path
 from maskformer_jax.errors import UserError
 
 DEFAULT_MODELS = (
@@ -57,7 +57,9 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--peer", default="eager,compile", metavar="A,B", help="how PyTorch runs; default: both"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
+    parser.add_argument(
+        "--json", type=user_path, metavar="FILE", help="also write all figures there"
+    )
     arguments, overrides = parser.read(argv)
     whats = _choices(parser, "--what", arguments.what, tuple(MEANINGS))
     precisions = _choices(parser, "--precision", arguments.precision, ("float32", "bfloat16"))

@@ -1,9 +1,9 @@
 """`convert`: between published checkpoints, Hugging Face folders and workdirs of ours."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
+from maskformer_jax.atomic_write import require_writable
+from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config, user_path
 
 
 def run(argv: Sequence[str]) -> None:
@@ -21,7 +21,7 @@ def run(argv: Sequence[str]) -> None:
     parser.add_checkpoint()
     parser.add_argument(
         "--output",
-        type=Path,
+        type=user_path,
         required=True,
         metavar="PATH",
         help="FILE.pkl, FILE.npz, FILE.safetensors, or FOLDER",
@@ -44,6 +44,7 @@ def run(argv: Sequence[str]) -> None:
         parser.error(f"--format is for folders, but --output={arguments.output} has a suffix")
     if arguments.naming and not is_file:
         parser.error(f"--naming is for files, but --output={arguments.output} has no suffix")
+    require_writable(arguments.output.parent)
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
 
     from maskformer_jax.checkpoints import export
@@ -58,5 +59,5 @@ def run(argv: Sequence[str]) -> None:
         names = [category.name for category in loaded.categories]
         export.write_huggingface(loaded.variables, config, output, label_names=names)
     else:
-        export.write_workdir(loaded.variables, config, output)
+        export.write_workdir(loaded.variables, config, output, loaded.categories)
     print(f"wrote {output}")

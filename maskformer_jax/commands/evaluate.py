@@ -1,9 +1,9 @@
 """`eval`: score a checkpoint on a data set."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
+from maskformer_jax.atomic_write import require_writable
+from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config, user_path
 from maskformer_jax.commands.required_files import require_data
 from maskformer_jax.compile_cache import keep_programs
 from maskformer_jax.config.fields import did_you_mean
@@ -22,7 +22,9 @@ def run(argv: Sequence[str]) -> None:
         config="optional",
     )
     parser.add_checkpoint()
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where metrics.json is written")
+    parser.add_argument(
+        "--output", type=user_path, metavar="DIR", help="where metrics.json is written"
+    )
     parser.add_argument(
         "--save-predictions",
         nargs="?",
@@ -41,6 +43,8 @@ def run(argv: Sequence[str]) -> None:
             parser.error(f"--save-predictions: no format {name!r}; {did_you_mean(name, FORMATS)}")
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
     require_data(config)
+    if arguments.output is not None:
+        require_writable(arguments.output)
 
     from maskformer_jax.distributed import joined
     from maskformer_jax.scoring import evaluate_checkpoint

@@ -12,6 +12,7 @@ from maskformer_jax.config.check import check_config
 from maskformer_jax.config.fields import did_you_mean, walk_fields
 from maskformer_jax.config.io import load_config
 from maskformer_jax.config.overrides import apply_overrides
+from maskformer_jax.config.paths import expand_home
 from maskformer_jax.config.show import list_fields
 
 _OVERRIDE = "--config."
@@ -72,7 +73,7 @@ class CommandParser(argparse.ArgumentParser):
         """Add `--checkpoint=PATH`, of any kind that `load_pretrained` takes."""
         self.add_argument(
             "--checkpoint",
-            type=Path,
+            type=user_path,
             required=True,
             metavar="PATH",
             help="a workdir, one checkpoint in it, a Hugging Face folder, or a published .pkl (or "
@@ -153,8 +154,13 @@ def read_checkpoint_config(
     return _override(find_config(checkpoint), overrides)
 
 
+def user_path(text: str) -> Path:
+    """A path as typed, with `~` for the home folder."""
+    return Path(text).expanduser()
+
+
 def _override(config: Config, overrides: Sequence[str]) -> Config:
-    config = apply_overrides(config, overrides)
+    config = expand_home(apply_overrides(config, overrides))
     check_config(config)
     return config
 

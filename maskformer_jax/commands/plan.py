@@ -4,11 +4,10 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskformer_jax.atomic_write import write_atomically
-from maskformer_jax.commands.parser import CommandParser, read_config
+from maskformer_jax.commands.parser import CommandParser, read_config, user_path
 from maskformer_jax.config import Config
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import Size
@@ -53,7 +52,9 @@ def run(argv: Sequence[str]) -> None:
         metavar="N",
         help="in the image that has most; the loss takes a turn for each (default: 20)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument(
+        "--json", type=user_path, metavar="FILE", help="also write the figures there"
+    )
     arguments, overrides = parser.read(argv)
     config = read_config(arguments.config, overrides)
 

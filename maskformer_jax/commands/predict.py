@@ -1,9 +1,9 @@
 """`predict`: segment images."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config
+from maskformer_jax.atomic_write import require_writable
+from maskformer_jax.commands.parser import CommandParser, read_checkpoint_config, user_path
 from maskformer_jax.compile_cache import keep_programs
 
 
@@ -21,18 +21,23 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "inputs",
         nargs="+",
-        type=Path,
+        type=user_path,
         metavar="IMAGE_OR_FOLDER",
         help="images, or folders of images",
     )
     parser.add_checkpoint()
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--output", type=user_path, required=True, metavar="DIR", help="where to write"
+    )
     arguments, overrides = parser.read(argv)
     config = read_checkpoint_config(arguments.checkpoint, arguments.config, overrides)
 
     from maskformer_jax.prediction.predict import predict_paths
     from maskformer_jax.pretrained import load_pretrained
 
+    require_writable(arguments.output)
     keep_programs(config.compile_cache)
     loaded = load_pretrained(arguments.checkpoint, config=config)
-    predict_paths(loaded, arguments.inputs, arguments.output)
+    records = predict_paths(loaded, arguments.inputs, arguments.output, settings=config.eval)
+    if records:
+        print(f"wrote {len(records)} overlays and predictions.json to {arguments.output}")

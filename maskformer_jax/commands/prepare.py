@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskformer_jax.commands.parser import CommandParser, read_config
+from maskformer_jax.commands.parser import CommandParser, read_config, user_path
 
 _SUMMARY = """Convert a data set to the files that training reads.
 
@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("dataset", choices=_DATASETS, help="which data set")
     parser.add_argument(
         "--root",
-        type=Path,
+        type=user_path,
         required=True,
         metavar="DIR",
         help="the folder of the data set; for shapes and tfds the folder to create",

@@ -27,7 +27,9 @@ def require_backbone_file(config: Config) -> None:
         UserError: there is no such file; names the field.
     """
     file = config.train.init_backbone
-    if file and not Path(file).exists():
+    if config.train.init_checkpoint:
+        return
+    if file and not Path(file).expanduser().exists():
         raise UserError(
             f"config.train.init_backbone is {file!r}, but there is no such file; "
             "docs/checkpoints.md says where it comes from"

@@ -1,9 +1,9 @@
 """`train`: train a model, or resume from the last checkpoint of the workdir."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from maskformer_jax.commands.parser import CommandParser, read_config
+from maskformer_jax.atomic_write import require_writable
+from maskformer_jax.commands.parser import CommandParser, read_config, user_path
 from maskformer_jax.commands.required_files import require_backbone_file, require_data
 from maskformer_jax.compile_cache import keep_programs
 
@@ -21,7 +21,7 @@ def run(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--workdir",
-        type=Path,
+        type=user_path,
         required=True,
         metavar="DIR",
         help="where config.json, checkpoints/, metrics.jsonl and TensorBoard events are written",
@@ -31,9 +31,19 @@ def run(argv: Sequence[str]) -> None:
         action="store_true",
         help="compile the train step first and print its memory and operations",
     )
+    parser.add_argument(
+        "--checkpoint",
+        default="",
+        metavar="PATH",
+        help="a whole model to start from, of any kind that eval takes; as "
+        "--config.train.init_checkpoint",
+    )
     arguments, overrides = parser.read(argv)
+    if arguments.checkpoint:
+        overrides = [*overrides, f"train.init_checkpoint={arguments.checkpoint}"]
     config = read_config(arguments.config, overrides)
     require_data(config)
+    require_writable(arguments.workdir)
 
     from maskformer_jax.checkpoints.workdir import is_checkpoint
 

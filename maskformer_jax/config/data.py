@@ -102,6 +102,8 @@ class DataConfig:
     # Whether annotations of your own data are for images as turned by their EXIF tags. Where sizes
     # do not show it (turned by 180 degrees, or square), such images are refused otherwise.
     trust_exif: bool = False
+    # Whether to go on where a checkpoint's classes have other names or order than the data's.
+    allow_other_classes: bool = False
     # How annotations become segments: "semantic" and "panoptic" from crops of one size,
     # "coco_panoptic" and "instance" from whole images or crops of varying size.
     mapper: Literal["semantic", "panoptic", "coco_panoptic", "instance"] = "semantic"

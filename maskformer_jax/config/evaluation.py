@@ -31,7 +31,7 @@ class EvalConfig:
 
     # What is predicted and scored; "panoptic" also gives labels and instances of things.
     task: Literal["semantic", "instance", "panoptic"] = "semantic"
-    short_edge: int = 512
+    short_edge: int = 512  # of an image as the network sees it; 0: images keep their sizes
     max_size: int = 2048
     batch_size: int = 1  # images of each device at a time
     # "buckets": images of many sizes share a few programs, with the results of "exact", which
@@ -53,7 +53,10 @@ class EvalConfig:
     def problems(self, path: str) -> Iterator[str]:
         """Describe each wrong value; `path` is that of the section."""
         yield from require_positive(
-            self, path, "short_edge", "max_size", "batch_size", "max_programs", "max_instances"
+            self, path, "max_size", "batch_size", "max_programs", "max_instances"
+        )
+        yield from require_range(
+            self, path, 0, float("inf"), "0 (images keep their sizes) or more", "short_edge"
         )
         yield from require_range(
             self,

@@ -19,7 +19,9 @@ from maskformer_jax.config.fields import (
     section_hints,
 )
 from maskformer_jax.config.kinds import section_kinds
+from maskformer_jax.config.paths import resolve_workdir
 from maskformer_jax.errors import UserError
+from maskformer_jax.json_files import read_text
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -60,7 +62,7 @@ def find_config_file(path_or_name: str | Path) -> Path:
     Raises:
         UserError: there is no such file or name, or the file is of another kind.
     """
-    path = Path(path_or_name)
+    path = Path(path_or_name).expanduser()
     if path.is_file():
         if path.suffix in (".py", ".json"):
             return path
@@ -113,10 +115,9 @@ def read_json(file: Path) -> Config:
     Raises:
         UserError: as `from_json`, and where the file cannot be read.
     """
+    text = read_text(file)
     try:
-        return from_json(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {file}: {error}") from None
+        return resolve_workdir(from_json(text), file.parent)
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
 

@@ -62,7 +62,12 @@ class TrainConfig:
     num_steps: int = 160_000
     batch_size: int = 16  # global
     seed: int = 0
-    init_backbone: str = ""  # ImageNet weights; empty: random
+    # A whole model to start from: a workdir, a published file, a Hugging Face folder. Heads of
+    # another number of classes start anew; classes of equal names keep their rows.
+    init_checkpoint: str = ""
+    # Parts of the model that `init_checkpoint` may lack, as regular expressions on their names.
+    init_missing: tuple[str, ...] = ()
+    init_backbone: str = ""  # ImageNet weights, or a whole model with one; empty: random
     init_backbone_format: Literal["torchvision", "caffe"] = "torchvision"  # caffe: BGR, no std
     log_every: int = 50
     checkpoint_every: int = 5_000

@@ -20,7 +20,13 @@ from maskformer_jax.parts.backbones.weights import backbone_weights
 from maskformer_jax.parts.pixel_decoders.weights import pixel_decoder_weights
 from maskformer_jax.parts.transformer_decoders.weights import transformer_decoder_weights
 from maskformer_jax.tensor_rules.rules import Rule, add_prefix
-from maskformer_jax.tensor_rules.transfer import export_tensors, import_tensors
+from maskformer_jax.tensor_rules.transfer import (
+    Matched,
+    Transfer,
+    export_tensors,
+    import_tensors,
+    match_tensors,
+)
 
 ENCODER = "model.pixel_level_module.encoder."
 DECODER = "model.pixel_level_module.decoder."
@@ -50,6 +56,11 @@ def huggingface_rules(model: ModelConfig) -> tuple[Rule, ...]:
         *add_prefix(pixel_decoder, ours="pixel_decoder/", theirs=DECODER),
         *add_prefix(decoder, ours="transformer_decoder/", theirs=""),
     )
+
+
+def has_our_names(tensors: Mapping[str, np.ndarray]) -> bool:
+    """Whether tensors are those of a Hugging Face MaskFormer, by their names."""
+    return any(name.startswith(ENCODER) for name in tensors)
 
 
 def read_folder(folder: Path) -> Tensors:
@@ -94,11 +105,20 @@ def to_variables(
 
     Otherwise as `official.to_variables`.
     """
+    return import_tensors(tensors, template, **_transfer(model)._asdict(), source=source)
+
+
+def match_variables(
+    tensors: Mapping[str, np.ndarray], template: Mapping[str, Any], model: ModelConfig
+) -> Matched:
+    """As `to_variables`, but returns what fits and what does not."""
+    return match_tensors(tensors, template, **_transfer(model)._asdict())
+
+
+def _transfer(model: ModelConfig) -> Transfer:
     backbone = backbone_weights(type(model.backbone))
     decoder = transformer_decoder_weights(type(model.transformer_decoder))
-    return import_tensors(
-        tensors,
-        template,
+    return Transfer(
         huggingface_rules(model),
         renames=decoder.HUGGINGFACE_RENAMES,
         skipped=(
@@ -106,7 +126,6 @@ def to_variables(
             COUNTERS,
             *(f"{re.escape(ENCODER)}({pattern})" for pattern in backbone.HUGGINGFACE_SKIPPED),
         ),
-        source=source,
     )
 
 

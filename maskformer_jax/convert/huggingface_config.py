@@ -21,6 +21,7 @@ from maskformer_jax.parts.transformer_decoders.weights import transformer_decode
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 MODEL_TYPE = "maskformer"
+_BILINEAR = 2  # Pillow's number
 
 
 def is_huggingface_folder(path: Path) -> bool:
@@ -60,7 +61,7 @@ def read_config(folder: Path) -> Config:
         loss.dice_weight = float(values.get("dice_weight", 1.0))
         loss.no_object_weight = float(values.get("no_object_weight", 0.1))
         if (folder / PREPROCESSOR_FILE).is_file():
-            _read_preprocessor(_read_json(folder / PREPROCESSOR_FILE), config)
+            _read_preprocessor(_read_json(folder / PREPROCESSOR_FILE), config, problems)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{folder / CONFIG_FILE}: not a config of MaskFormer ({type(error).__name__}: {error})"
@@ -114,10 +115,13 @@ def describe_preprocessing(config: Config) -> dict[str, Any]:
     model = config.model
     return {
         "image_processor_type": "MaskFormerImageProcessor",
-        "do_resize": True,
-        "size": {"shortest_edge": config.eval.short_edge, "longest_edge": config.eval.max_size},
+        "do_resize": config.eval.short_edge > 0,
+        "size": {
+            "shortest_edge": config.eval.short_edge or config.eval.max_size,
+            "longest_edge": config.eval.max_size,
+        },
         "size_divisor": max(model.size_divisibility, 1),
-        "resample": 2,  # bilinear
+        "resample": _BILINEAR,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
@@ -162,19 +166,35 @@ def _read_backbone(values: Mapping[str, Any], problems: list[str]) -> BackboneCo
     return None
 
 
-def _read_preprocessor(values: Mapping[str, Any], config: Config) -> None:
-    """Takes over sizes, mean and deviation; older files spell them otherwise."""
+def _read_preprocessor(values: Mapping[str, Any], config: Config, problems: list[str]) -> None:
+    """Takes over sizes, mean, deviation and switches; older files spell sizes otherwise."""
+    where = PREPROCESSOR_FILE.removesuffix(".json")
     size = values.get("size", {})
     size = size if isinstance(size, Mapping) else {"shortest_edge": size}
-    sides = [size[name] for name in ("height", "width") if name in size]
-    config.eval.short_edge = int(size.get("shortest_edge", min(sides, default=800)))
-    longest = size.get("longest_edge", values.get("max_size"))
-    config.eval.max_size = int(longest or max(sides, default=1333))
+    if values.get("do_resize", True):
+        if "height" in size or "width" in size:
+            problems.append(
+                f"{where}.size is {dict(size)}, should have shortest_edge and longest_edge: ours "
+                "keeps the aspect of images"
+            )
+        if values.get("resample", _BILINEAR) != _BILINEAR:
+            problems.append(
+                f"{where}.resample is {values['resample']}, should be {_BILINEAR} (bilinear)"
+            )
+        config.eval.short_edge = int(size.get("shortest_edge", 800))
+        config.eval.max_size = int(size.get("longest_edge") or values.get("max_size") or 1333)
+    else:
+        config.eval.short_edge = 0
     divisor = values.get("size_divisor", values.get("size_divisibility", 32))
     config.model.size_divisibility = 0 if divisor in (None, 1) else int(divisor)
-    scale = 1 / float(values.get("rescale_factor", 1 / 255))
-    config.model.pixel_mean = _scale(values.get("image_mean", (0.485, 0.456, 0.406)), scale)
-    config.model.pixel_std = _scale(values.get("image_std", (0.229, 0.224, 0.225)), scale)
+    rescales = values.get("do_rescale", True)
+    scale = 1 / float(values.get("rescale_factor", 1 / 255)) if rescales else 1.0
+    mean: Sequence[float] = (0.0, 0.0, 0.0)
+    std: Sequence[float] = (1.0, 1.0, 1.0)
+    if values.get("do_normalize", True):
+        mean = values.get("image_mean") or (0.485, 0.456, 0.406)
+        std = values.get("image_std") or (0.229, 0.224, 0.225)
+    config.model.pixel_mean, config.model.pixel_std = _scale(mean, scale), _scale(std, scale)
 
 
 def _find_unknown_parts(model: ModelConfig) -> list[str]:

@@ -15,7 +15,13 @@ from maskformer_jax.parts.backbones.weights import backbone_weights
 from maskformer_jax.parts.pixel_decoders.weights import pixel_decoder_weights
 from maskformer_jax.parts.transformer_decoders.weights import transformer_decoder_weights
 from maskformer_jax.tensor_rules.rules import CONV, Rule, add_prefix, affine
-from maskformer_jax.tensor_rules.transfer import export_tensors, import_tensors
+from maskformer_jax.tensor_rules.transfer import (
+    Matched,
+    Transfer,
+    export_tensors,
+    import_tensors,
+    match_tensors,
+)
 
 BACKBONE = "backbone."
 HEAD = "sem_seg_head."
@@ -62,11 +68,20 @@ def to_variables(
     Raises:
         UserError: tensors are missing, unexpected or mis-shaped; names all of them.
     """
+    return import_tensors(tensors, template, **_transfer(tensors, model)._asdict(), source=source)
+
+
+def match_variables(
+    tensors: Mapping[str, np.ndarray], template: Mapping[str, Any], model: ModelConfig
+) -> Matched:
+    """As `to_variables`, but returns what fits and what does not."""
+    return match_tensors(tensors, template, **_transfer(tensors, model)._asdict())
+
+
+def _transfer(tensors: Mapping[str, np.ndarray], model: ModelConfig) -> Transfer:
     is_current = any(name.startswith(PIXEL_DECODER) for name in tensors)
     backbone_skipped = backbone_weights(type(model.backbone)).PUBLISHED_SKIPPED
-    return import_tensors(
-        tensors,
-        template,
+    return Transfer(
         published_rules(model),
         renames=() if is_current else RELEASED_RENAMES,
         skipped=(
@@ -74,7 +89,6 @@ def to_variables(
             COUNTERS,
             *(rf"backbone\.({pattern})" for pattern in backbone_skipped),
         ),
-        source=source,
     )
 
 

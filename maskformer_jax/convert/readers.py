@@ -22,7 +22,12 @@ from maskformer_jax.convert.torch_files import TorchFile, View
 from maskformer_jax.errors import UserError
 
 Tensors = dict[str, np.ndarray]
-MODEL_KEYS = ("model", "state_dict", "blobs")  # under which the tensors lie beside other things
+# Under which the tensors lie beside other things.
+MODEL_KEYS = ("model", "state_dict", "model_state_dict", "blobs")
+# What wrappers put before all names: DataParallel, torch.compile, Lightning.
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+
+_OF_HUGGINGFACE = ("model.pixel_level_module.", "model.transformer_module.")
 
 
 def read_tensors(path: str | Path) -> Tensors:
@@ -55,6 +60,16 @@ def read_tensors(path: str | Path) -> Tensors:
         raise UserError(f"{path}: these entries are not numeric arrays: {', '.join(wrong)}")
     if not tensors:
         raise UserError(f"{path}: holds no tensors")
+    return unwrap(tensors)
+
+
+def unwrap(tensors: Tensors) -> Tensors:
+    """Take the prefixes of wrappers off the names, where all names have them."""
+    for prefix in WRAPPERS:
+        # Hugging Face's own names of a model without heads all start with `model.`.
+        foreign = prefix == "model." and any(name.startswith(_OF_HUGGINGFACE) for name in tensors)
+        if not foreign and all(name.startswith(prefix) for name in tensors):
+            return unwrap({name.removeprefix(prefix): x for name, x in tensors.items()})
     return tensors
 
 

@@ -51,6 +51,11 @@ class EvalExamples:
         self._source = source
         self._config = config
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out when the split was opened."""
+        return self._source.notes
+
     def __len__(self) -> int:
         return len(self._source)
 
@@ -126,6 +131,8 @@ def eval_examples(config: Config) -> EvalExamples:
 
 def eval_size(size: Size, config: EvalConfig) -> Size:
     """The size of an image with a shorter side of `short_edge`, the longer at most `max_size`."""
+    if not config.short_edge:
+        return size
     return shortest_edge_size(size, config.short_edge, config.max_size)
 
 

@@ -150,6 +150,11 @@ def _read_entries(
                 raise UserError(
                     f"{where} has category {category}, which the data set does not have"
                 )
+            if not info.categories[labels[category]].is_thing:
+                raise UserError(
+                    f"{where} is an instance of '{info.categories[labels[category]].name}', which "
+                    f"is stuff in '{info.name}'; set its \"is_thing\""
+                )
             _check_numbers(annotation)  # an error here, not in the middle of training
             if is_empty(annotation.get("segmentation")):
                 left_out.append(annotation.get("id"))

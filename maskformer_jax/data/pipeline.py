@@ -67,7 +67,12 @@ class TrainBatches:
 
 
 def train_batches(
-    config: Config, *, start_step: int = 0, process_index: int = 0, process_count: int = 1
+    config: Config,
+    *,
+    source: Source | None = None,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
 ) -> TrainBatches:
     """Iterate over the batches for the updates `start_step`, `start_step` + 1, ...
 
@@ -77,6 +82,7 @@ def train_batches(
 
     Args:
         config: `data`, `train.batch_size` and `train.seed` are used.
+        source: the training split; opened here by default.
         start_step: number of updates already made.
         process_index: of this process.
         process_count: number of processes that share the global batch.
@@ -99,7 +105,7 @@ def train_batches(
     if not 0 <= seed < _MAX_SEED:
         raise UserError(f"config.train.seed is {seed}, but must be in 0..{_MAX_SEED - 1}")
     info = load_dataset_info(data.dataset)
-    source = open_source(data, data.train_split, info)
+    source = source or open_source(data, data.train_split, info)
     _prepare_process()
     if data.mapper in VARYING_MAPPERS:
         first = process_index * local_size

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from maskformer_jax.categories import Category, Color, DatasetInfo
+from maskformer_jax.config.paths import CLASS_FILES, is_class_file
 from maskformer_jax.data import class_lists, label_names
 from maskformer_jax.errors import UserError
 from maskformer_jax.json_files import read_json
 
-_SUFFIXES = (".json", ".txt", ".csv", ".png")
 _METADATA = resources.files("maskformer_jax.data") / "metadata"
 
 
@@ -48,15 +48,10 @@ def load_dataset_info(name: str) -> DatasetInfo:
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise UserError(
             f"config.data.dataset is '{name}', but must be one of {', '.join(known)}, or the path "
-            f"of a file that lists your classes ({', '.join(_SUFFIXES)}){hint}"
+            f"of a file that lists your classes ({', '.join(CLASS_FILES)}){hint}"
         )
     text = (_METADATA / f"{name}.json").read_text("utf-8")
     return _parse_info(json.loads(text), origin=f"metadata of {name}")
-
-
-def is_class_file(dataset: str) -> bool:
-    """Whether `config.data.dataset` is a file of one's own, not the name of a data set."""
-    return dataset.lower().endswith(_SUFFIXES)
 
 
 def find_dataset(names: Sequence[str]) -> str | None:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import DataConfig
+from maskformer_jax.config.paths import is_class_file
 from maskformer_jax.data.example import Source
 from maskformer_jax.data.folder import LAYOUTS, FolderSource, list_split
 from maskformer_jax.data.instance_json import CocoInstanceSource
 from maskformer_jax.data.location import DATASETS_PAGE
 from maskformer_jax.data.panoptic_json import CocoPanopticSource
 from maskformer_jax.data.penn_fudan import PennFudanSource
-from maskformer_jax.data.registry import is_class_file
 from maskformer_jax.data.split import Subset, parse_split
 from maskformer_jax.errors import UserError
 

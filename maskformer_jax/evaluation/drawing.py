@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskformer_jax.categories import Category
+from maskformer_jax.config import EvalConfig
 from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.run_lengths import decode_mask
 from maskformer_jax.data.transforms import resize_image
@@ -21,8 +22,10 @@ from maskformer_jax.evaluation.result import (
     to_result,
 )
 from maskformer_jax.visualize.labels import label_comparison, overlay_with_legend
+from maskformer_jax.visualize.legend import add_note
 from maskformer_jax.visualize.panels import side_by_side
 from maskformer_jax.visualize.segments import (
+    count_legend,
     instance_overlay,
     panoptic_comparison,
     panoptic_overlay,
@@ -37,6 +40,7 @@ def draw_result(
     categories: Sequence[Category],
     *,
     alpha: float = 0.5,
+    note: str | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Draw the main view of a result over the image, with a legend.
 
@@ -45,7 +49,28 @@ def draw_result(
         result: of this image and size. Only instances with a score of at least 0.5 are drawn.
         categories: K categories in label order.
         alpha: opacity of the colours, 0..1.
+        note: a line below the picture.
     """
+    picture = _draw_view(image, result, categories, alpha=alpha)
+    return picture if note is None else add_note(picture, note)
+
+
+def explain_empty(result: Result, settings: EvalConfig) -> str | None:
+    """Say which threshold left nothing to draw; None where there is something."""
+    match result.main_view:
+        case SegmentsView(_, segments) if not segments:
+            return (
+                f"no segment above object_mask_threshold {settings.object_mask_threshold} and "
+                f"overlap_threshold {settings.overlap_threshold}"
+            )
+        case InstancesView(instances) if not _drawn_instances(instances)[0]:
+            return f"no instance with a score of {_MIN_DRAWN_SCORE} or more"
+    return None
+
+
+def _draw_view(
+    image: np.ndarray, result: Result, categories: Sequence[Category], *, alpha: float
+) -> UInt8[np.ndarray, "height width 3"]:
     match result.main_view:
         case SegmentsView(id_map, segments):
             labels = _label_by_id(segments)
@@ -82,11 +107,13 @@ def draw_comparison(
         case InstancesView(instances):
             if result.instances is None:
                 return None
+            found, true = _drawn_instances(instances), _true_instances(example)
             panels = [
                 instance_overlay(image, _stack(masks, image), labels, categories, legend=False)
-                for masks, labels in (_drawn_instances(instances), _true_instances(example))
+                for masks, labels in (found, true)
             ]
-            return side_by_side(panels, ("prediction", "ground truth"))
+            picture = side_by_side(panels, ("prediction", "ground truth"))
+            return count_legend(picture, found[1], true[1], categories, like=panels[0])
 
 
 def _with_ground_truth(result: Result, example: EvalExample) -> Result:

@@ -96,6 +96,22 @@ class TaskMetrics:
             return semantic | self._stuff_quality() | self._augmented_scores()
         return panoptic | semantic | instances | self._augmented_scores()
 
+    def by_class(self) -> dict[str, float]:
+        """The scores of every class in percent, such as `IoU/road`; nan where undefined."""
+        names = [category.name for category in self.categories]
+        scores: dict[str, np.ndarray] = {}
+        if self.task == "panoptic" and self.panoptic is not None:
+            scores["PQ"] = self.panoptic.per_class().pq
+        if self.semantic is not None:
+            scores["IoU"] = self.semantic.per_class().iou
+        if self.instances is not None:
+            scores["AP"] = self.instances.per_class()
+        return {
+            f"{metric}/{name}": float(value)
+            for metric, values in scores.items()
+            for name, value in zip(names, values, strict=True)
+        }
+
     def table(self) -> str:
         """The scores of every class and the summary as text."""
         parts = []

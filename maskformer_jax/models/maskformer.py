@@ -2,6 +2,7 @@
 
 import numpy as np
 from flax import linen as nn
+from flax.errors import InvalidRngError
 from jaxtyping import Array, Bool, Float, UInt8
 
 from maskformer_jax.models.preprocess import preprocess
@@ -62,6 +63,14 @@ class MaskFormer(nn.Module, kw_only=True):
         )
         # Parts that know no extent serve images that fill the batch.
         options = {"train": train} if extent is None else {"train": train, "extent": extent}
-        features = self.backbone(x, **options)
-        pixels = self.pixel_decoder(features, **options)
-        return self.transformer_decoder(pixels.features, pixels.mask_features, **options)
+        try:
+            features = self.backbone(x, **options)
+            pixels = self.pixel_decoder(features, **options)
+            return self.transformer_decoder(pixels.features, pixels.mask_features, **options)
+        except InvalidRngError as error:
+            if not train:
+                raise
+            raise ValueError(
+                "train=True turns dropout on, which needs a key: "
+                'model.apply(variables, images, train=True, rngs={"dropout": key})'
+            ) from error

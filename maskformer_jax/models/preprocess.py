@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
+from maskformer_jax.models.check_images import check_images
 from maskformer_jax.parts.extent import Extent, clear_outside, padded_extent
 from maskformer_jax.precision import at_least_float32
 from maskformer_jax.resize import pad_bottom_right, padded_size
@@ -30,7 +31,11 @@ def preprocess(
 
     Returns:
         The padded images, and the extent of each with its padding.
+
+    Raises:
+        ValueError: see `check_images`.
     """
+    check_images(images, image_valid)
     x = at_least_float32(jnp.asarray(images))
     offset = np.asarray(mean, x.dtype).reshape(1, 1, 1, 3)
     scale = np.asarray(std, x.dtype).reshape(1, 1, 1, 3)

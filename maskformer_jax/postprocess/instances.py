@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
+from maskformer_jax.postprocess.check_logits import check_logits
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.mask_readers import MaskBand, MaskReader, read_masks
 from maskformer_jax.postprocess.row_bands import join_bands
@@ -51,6 +52,7 @@ def instance_inference(
         max_instances: n, clipped to Q times K.
         rows_per_band: output rows computed at once; by default chosen to bound memory.
     """
+    check_logits(class_logits, mask_logits, is_thing)
     sizes = ImageSizes(padded_size, image_size, output_size, bounds)
     reader = instance_reader(
         class_logits.astype(at_least_float32_dtype(mask_logits.dtype)),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
+from maskformer_jax.postprocess.check_logits import check_logits
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.mask_readers import MaskReader, read_masks
 from maskformer_jax.postprocess.masks import input_masks, to_output
@@ -46,6 +47,7 @@ def semantic_inference(
     Returns:
         Scores of the K classes at `output_size`, at least float32.
     """
+    check_logits(class_logits, mask_logits)
     sizes = ImageSizes(padded_size, image_size, output_size, bounds)
     scores = semantic_scores(
         class_logits, mask_logits, sizes=sizes, resize_before_inference=resize_before_inference

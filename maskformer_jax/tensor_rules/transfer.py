@@ -7,14 +7,35 @@ to those of the rules first.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from maskformer_jax.errors import UserError
 from maskformer_jax.tensor_rules.rules import Layout, Rule
 
+Key = tuple[str, ...]  # the path of a variable in nested dicts
 Renames = Sequence[tuple[str, str]]  # (pattern, replacement), applied in this order
+
+
+class Transfer(NamedTuple):
+    """How the tensors of a kind of file become variables; see `import_tensors`."""
+
+    rules: Sequence[Rule]
+    renames: Renames = ()
+    skipped: Sequence[str] = ()
+
+
+class Matched(NamedTuple):
+    """What a file has for the variables of a model, and what does not fit."""
+
+    values: dict[Key, np.ndarray]  # in our layout
+    # Of another size along the last axis, which is that of classes in heads; in our layout.
+    other_size: dict[Key, np.ndarray]
+    missing: dict[Key, list[str]]  # messages about the tensors of a variable that is not filled
+    other_shape: dict[Key, list[str]]  # likewise; has the paths of `other_size` too
+    unexpected: list[str]  # messages about tensors that no variable takes
+    problems: list[str]  # names that clash, and variables for which the table has no line
 
 
 def import_tensors(
@@ -41,11 +62,28 @@ def import_tensors(
         UserError: tensors are missing, unexpected or mis-shaped, or the rules have no line for a
             variable; names all of them.
     """
+    matched = match_tensors(tensors, template, rules, renames=renames, skipped=skipped)
+    problems = list(matched.problems)
+    for groups in (matched.missing, matched.other_shape):
+        problems += sorted({line for lines in groups.values() for line in lines})
+    problems += sorted(matched.unexpected)
+    if problems:
+        raise UserError("\n  ".join([f"{source} does not fit the model:", *problems]))
+    return nest(matched.values)
+
+
+def match_tensors(
+    tensors: Mapping[str, np.ndarray],
+    template: Mapping[str, Any],
+    rules: Sequence[Rule],
+    *,
+    renames: Renames = (),
+    skipped: Sequence[str] = (),
+) -> Matched:
+    """As `import_tensors`, but returns what fits and what does not, and raises nothing."""
     origins, problems = _rename(tensors, renames)
-    flat: dict[tuple[str, ...], np.ndarray] = {}
+    matched = Matched({}, {}, {}, {}, [], problems)
     used: set[str] = set()
-    missing: dict[str, None] = {}  # in order, each once
-    mis_shaped: dict[str, None] = {}
     for path, leaf in leaves(template):
         found = _find(rules, path)
         if found is None:
@@ -59,26 +97,32 @@ def import_tensors(
         wrong = [
             name for name in names if name in origins and tensors[origins[name]].shape != expected
         ]
-        missing |= {f"missing: {name} {list(expected)}": None for name in absent}
-        mis_shaped |= {
-            f"wrong shape: {origins[name]} is {list(tensors[origins[name]].shape)}, "
-            f"the model needs {list(expected)}": None
-            for name in wrong
-        }
-        if not absent and not wrong:
-            parts = [tensors[origins[name]] for name in names]
-            tensor = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            value = layout.to_ours(layout.share(tensor), shape)
-            flat[path] = np.ascontiguousarray(value, getattr(leaf, "dtype", np.float32))
-    unexpected = [
+        if absent:
+            matched.missing[path] = [f"missing: {name} {list(expected)}" for name in absent]
+        if wrong:
+            matched.other_shape[path] = [
+                f"wrong shape: {origins[name]} is {list(tensors[origins[name]].shape)}, "
+                f"the model needs {list(expected)}"
+                for name in wrong
+            ]
+        if absent:
+            continue
+        parts = [tensors[origins[name]] for name in names]
+        if wrong:
+            # A foreign layout has the last axis of ours, that of outputs, first.
+            shape = (*shape[:-1], len(parts[0]) if parts[0].ndim else 0)
+            if len(names) > 1 or layout.foreign_shape(shape) != parts[0].shape:
+                continue
+        tensor = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        value = layout.to_ours(layout.share(tensor), shape)
+        values = matched.other_size if wrong else matched.values
+        values[path] = np.ascontiguousarray(value, getattr(leaf, "dtype", np.float32))
+    matched.unexpected.extend(
         f"unexpected: {origin} {list(tensors[origin].shape)}"
         for name, origin in origins.items()
         if name not in used and not any(re.fullmatch(pattern, name) for pattern in skipped)
-    ]
-    problems += sorted(missing) + sorted(mis_shaped) + sorted(unexpected)
-    if problems:
-        raise UserError("\n  ".join([f"{source} does not fit the model:", *problems]))
-    return _nest(flat)
+    )
+    return matched
 
 
 def export_tensors(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np.ndarray]:
@@ -118,6 +162,17 @@ def leaves(
             yield (*path, key), value
 
 
+def nest(flat: Mapping[Key, Any]) -> dict[str, Any]:
+    """Put leaves with their paths together to nested dicts; the inverse of `leaves`."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        node = tree
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = value
+    return tree
+
+
 def _rename(names: Iterable[str], renames: Renames) -> tuple[dict[str, str], list[str]]:
     """Map the names in the rules to those in the file, and list the names that clash."""
     origins: dict[str, str] = {}
@@ -143,13 +198,3 @@ def _find(rules: Sequence[Rule], path: tuple[str, ...]) -> tuple[tuple[str, ...]
     if len(found) > 1:
         raise ValueError(f"{ours} matches {len(found)} conversion rules instead of one")
     return found[0] if found else None
-
-
-def _nest(flat: Mapping[tuple[str, ...], np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, value in flat.items():
-        node = tree
-        for key in path[:-1]:
-            node = node.setdefault(key, {})
-        node[path[-1]] = value
-    return tree

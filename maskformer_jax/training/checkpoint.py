@@ -8,7 +8,7 @@ those being trained are then in a fourth item, `raw`.
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,15 @@ import orbax.checkpoint as ocp
 from absl import logging
 from orbax.checkpoint import checkpoint_managers
 
-from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.checkpoints.digests import find_damage, write_digests
 from maskformer_jax.checkpoints.workdir import (
     CHECKPOINTS,
-    CONFIG_FILE,
     checkpoint_steps,
+    describe_config,
     first_line,
     restore_item,
 )
 from maskformer_jax.config import Config
-from maskformer_jax.config.io import to_json
 from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.errors import UserError
 from maskformer_jax.training.state import TrainState, model_variables
@@ -105,7 +103,8 @@ class Checkpoints:
             if step in self._manager.all_steps():
                 return
             self._pending = step
-            meta = {"step": step, "digests": True, "config": to_json(config)}
+            kept = describe_config(self._folder.parent, config)
+            meta = {"step": step, "digests": True, "config": kept}
             items = {
                 "model": ocp.args.StandardSave(model_variables(state)),
                 "opt": ocp.args.StandardSave(state.opt_state),
@@ -116,12 +115,16 @@ class Checkpoints:
             numbers = None if metrics is None else {k: float(v) for k, v in metrics.items()}
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=numbers)
 
-    def restore(self, template: TrainState) -> TrainState | None:
+    def restore(
+        self, template: TrainState, *, fresh: Callable[[], TrainState] | None = None
+    ) -> TrainState | None:
         """Restore the newest checkpoint that can be read; None if there are none yet.
 
         Args:
             template: shapes, dtypes and shardings of the state. The checkpoint may have been
                 written by another number of devices and processes.
+            fresh: makes the state at step 0, whose optimizer state is for checkpoints without one
+                (those of `convert`); without it such checkpoints cannot be read.
 
         Raises:
             UserError: the checkpoint is of another model, or none of the checkpoints can be read.
@@ -133,7 +136,7 @@ class Checkpoints:
             state = None
             if not damage:
                 try:
-                    state = _read(folder, template)
+                    state = _read(folder, template, fresh)
                 except UserError:
                     raise
                 except Exception as error:  # its type depends on which file is damaged
@@ -188,11 +191,6 @@ class Checkpoints:
             logging.error("%s", message)  # another exception is already propagating
 
 
-def write_config(workdir: Path, config: Config) -> None:
-    """Write `config.json` into the workdir, atomically."""
-    write_atomically(workdir / CONFIG_FILE, to_json(config))
-
-
 def _set_aside(folder: Path) -> list[str]:
     """Move checkpoints with damaged scores away, since Orbax reads all scores when it starts."""
     problems = []
@@ -208,10 +206,15 @@ def _set_aside(folder: Path) -> list[str]:
     return problems
 
 
-def _read(folder: Path, template: TrainState) -> TrainState:
+def _read(folder: Path, template: TrainState, fresh: Callable[[], TrainState] | None) -> TrainState:
     """Read one checkpoint; `optim.ema_decay` may have been switched on or off since."""
     model = restore_item(folder / "model", model_variables(template))
-    opt_state = restore_item(folder / "opt", template.opt_state)
+    if fresh is not None and not (folder / "opt").is_dir():
+        if is_primary():
+            print(f"{folder}: has no optimizer state; the optimizer starts anew", flush=True)
+        opt_state = fresh().opt_state
+    else:
+        opt_state = restore_item(folder / "opt", template.opt_state)
     params = average = model["params"]
     if (folder / "raw").is_dir():
         params = restore_item(folder / "raw", template.params)

@@ -2,17 +2,19 @@
 
 A run goes through these steps, and so does the code below:
 
-  1. Set up: mesh, model, optimizer, compiled step (`Training`).
+  1. Lock the workdir, open the data, set up mesh, model, optimizer, compiled step (`Training`).
   2. Restore the first of these that exists: the newest readable checkpoint of the workdir
-     (parameters, optimizer state and step; the data continues after that step); the ImageNet
-     backbone of `train.init_backbone`; otherwise the random initial state. If SIGTERM cut the
-     evaluation of the restored step short, evaluate it now.
+     (parameters, optimizer state and step; the data continues after that step); the model of
+     `train.init_checkpoint`; the backbone of `train.init_backbone`; otherwise the random initial
+     state. Only then is the workdir's description written, so that a refusal changes nothing. If
+     SIGTERM cut the evaluation of the restored step short, evaluate it now.
   3. For each step: take a batch, update. Then, when the step is due for it: log, evaluate, save.
 
 Evaluation comes before saving so that a checkpoint is stored with its scores. Losses are checked
 before either, so that no checkpoint holds a non-finite state.
 
-SIGTERM ends the run after the current step, with a checkpoint; a running evaluation is abandoned.
+SIGTERM or Ctrl-C ends the run after the current step, with a checkpoint; a running evaluation is
+abandoned.
 With several processes, all go through the same steps in the same order, each with its share of the
 data; only the first writes files other than checkpoints.
 """
@@ -21,30 +23,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 from flax import linen as nn
 
+from maskformer_jax.checkpoints.workdir import CHECKPOINTS, checkpoint_steps, write_description
 from maskformer_jax.config import Config, DistributedConfig, TrainConfig
 from maskformer_jax.config.io import to_json
 from maskformer_jax.data.pipeline import train_batches
 from maskformer_jax.data.registry import load_dataset_info
-from maskformer_jax.distributed import is_primary, joined, require_same
+from maskformer_jax.distributed import gather, is_primary, joined, require_same
 from maskformer_jax.evaluation.metrics import MAIN_METRIC
 from maskformer_jax.models.build import build_model
 from maskformer_jax.progress import Progress
-from maskformer_jax.training.checkpoint import Checkpoints, write_config
+from maskformer_jax.training.checkpoint import Checkpoints
+from maskformer_jax.training.memory import naming_exhausted_memory
 from maskformer_jax.training.mesh import abstract_arrays, make_mesh, put_batch, state_shardings
 from maskformer_jax.training.metrics_log import MetricsLog
 from maskformer_jax.training.optimizer import make_optimizer
 from maskformer_jax.training.pretrained_backbone import load_backbone
 from maskformer_jax.training.profiler import Profiler
+from maskformer_jax.training.resume_check import check_resume
+from maskformer_jax.training.run_data import RunData, describe_run, open_data
+from maskformer_jax.training.start_weights import load_checkpoint
 from maskformer_jax.training.state import TrainState, create_train_state, make_init
 from maskformer_jax.training.step import make_train_step
 from maskformer_jax.training.step_metrics import StepMetrics, step_image_ids
-from maskformer_jax.training.stopping import EXIT_STATUS, StopRequest
+from maskformer_jax.training.stopping import StopRequest
 from maskformer_jax.training.throughput import Throughput
 from maskformer_jax.training.validation import Validation
+from maskformer_jax.training.workdir_lock import locked
 
 
 class Training:
@@ -91,10 +100,14 @@ class Training:
         )
 
     def initial_state(self) -> TrainState:
-        """Return the state at step 0: drawn from the seed, the backbone from `init_backbone`."""
-        state = self.fresh()
-        if self.config.train.init_backbone:
+        """Return the state at step 0: drawn from the seed, then what the config starts from."""
+        state, settings = self.fresh(), self.config.train
+        if settings.init_checkpoint:
+            state, summary = load_checkpoint(self.config, state, self.info.categories)
+            _tell(summary)
+        elif settings.init_backbone:
             state = load_backbone(self.config, state)
+            _tell(f"loaded the backbone from {settings.init_backbone}")
         return state
 
 
@@ -110,49 +123,68 @@ def train(
 
     Raises:
         UserError: the data, a checkpoint or the config is wrong, or the loss is not finite.
-        SystemExit: SIGTERM ended the run early, with a checkpoint.
+        SystemExit: SIGTERM or Ctrl-C ended the run early, with a checkpoint.
     """
-    with joined(config.distributed):
+    with joined(config.distributed), locked(workdir), naming_exhausted_memory(config):
         shared = replace(config, distributed=DistributedConfig())
         require_same(to_json(shared), what="config")
+        data = open_data(config)
+        changes = gather(check_resume(workdir, shared, data.info) if is_primary() else [])[0]
         training = Training(config)
         if before is not None:
             before(training)
-        if is_primary():
-            write_config(workdir, shared)
+        state = None
+        if not gather(checkpoint_steps(workdir / CHECKPOINTS))[0]:
+            state = training.initial_state()
         with Checkpoints(
             workdir,
             keep=config.train.keep_checkpoints,
             best_metric=MAIN_METRIC[config.eval.task],
         ) as checkpoints:
-            state = _restore_or_initialize(training, checkpoints, workdir)
-            stopped_at = _run_steps(training, state, checkpoints, workdir)
-        if stopped_at is not None:
+            if state is None:
+                state = _resume(training, checkpoints, workdir, changes)
             if is_primary():
-                print(f"{workdir}: ended by SIGTERM with step {stopped_at} saved", flush=True)
-            raise SystemExit(EXIT_STATUS)
+                write_description(workdir, shared, training.info)
+                print(describe_run(config, data, training.mesh, state), flush=True)
+            stop = _run_steps(training, state, data, checkpoints, workdir)
+        if stop is not None:
+            _tell(f"{workdir}: ended by {stop.cause} with step {stop.step} saved")
+            raise SystemExit(stop.exit_status)
 
 
-def _restore_or_initialize(
-    training: Training, checkpoints: Checkpoints, workdir: Path
+class _Stop(NamedTuple):
+    """What ended a run early."""
+
+    cause: str
+    exit_status: int
+    step: int  # the last one, by now saved
+
+
+def _tell(line: str) -> None:
+    if is_primary():
+        print(line, flush=True)
+
+
+def _resume(
+    training: Training, checkpoints: Checkpoints, workdir: Path, changes: list[str]
 ) -> TrainState:
-    """Return the state to start from: a checkpoint, a pretrained backbone, or a random state."""
-    state = checkpoints.restore(training.template)
-    if state is not None:
-        if is_primary():
-            print(f"{workdir}: resuming from step {int(state.step)}", flush=True)
-        return state
-    return training.initial_state()
+    state = checkpoints.restore(training.template, fresh=training.fresh)
+    if state is None:  # the last checkpoint was moved away
+        return training.initial_state()
+    _tell(f"{workdir}: resuming from step {int(state.step)}")
+    if changes:
+        _tell("\n  ".join([f"{workdir}: changed since it was started:", *changes]))
+    return state
 
 
 def _run_steps(
-    training: Training, state: TrainState, checkpoints: Checkpoints, workdir: Path
-) -> int | None:
-    """Run the remaining steps.
-
-    Returns:
-        The step, by now saved, at which SIGTERM ended the run; None if it went to the end.
-    """
+    training: Training,
+    state: TrainState,
+    data: RunData,
+    checkpoints: Checkpoints,
+    workdir: Path,
+) -> _Stop | None:
+    """Run the remaining steps; returns what ended the run early, None if it went to the end."""
     config, mesh = training.config, training.mesh
     settings = config.train
     main_metric = MAIN_METRIC[config.eval.task]
@@ -160,6 +192,7 @@ def _run_steps(
     with (
         train_batches(
             config,
+            source=data.source,
             start_step=start,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
@@ -174,7 +207,13 @@ def _run_steps(
         throughput = Throughput(batch_size=settings.batch_size, first_step=start)
         step_metrics = StepMetrics(partial(step_image_ids, config=config, mesh=mesh))
         validation = Validation(
-            training.model, config, info=training.info, mesh=mesh, workdir=workdir, log=log
+            training.model,
+            config,
+            info=training.info,
+            mesh=mesh,
+            workdir=workdir,
+            log=log,
+            examples=data.evaluation,
         )
 
         if start and _is_due(start, settings.eval_every, settings):
@@ -182,7 +221,7 @@ def _run_steps(
                 with throughput.paused():
                     validation.run(state, step=start, stop=stop)
             if stop.stopped:
-                return start
+                return _Stop(stop.cause, stop.exit_status, start)
 
         for step in range(start + 1, settings.num_steps + 1):
             # Take a batch.
@@ -222,7 +261,7 @@ def _run_steps(
                 with throughput.paused():
                     checkpoints.save(state, config, scores)
             if stopping:
-                return step
+                return _Stop(stop.cause, stop.exit_status, step)
     return None
 
 

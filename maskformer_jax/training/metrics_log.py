@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from maskformer_jax.errors import UserError
+from maskformer_jax.json_files import finite
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -29,7 +30,7 @@ class MetricsLog:
             return
         workdir.mkdir(parents=True, exist_ok=True)
         _drop_after(self._path, resume_step)
-        self._file = self._path.open("a")
+        self._file = self._path.open("a", encoding="utf-8")
         self._events = _open_events(workdir / "tensorboard", first_step=resume_step + 1)
 
     def __enter__(self) -> "MetricsLog":
@@ -40,8 +41,15 @@ class MetricsLog:
             self._file.close()
             self._events.close()
 
-    def write(self, step: int, values: dict[str, Any]) -> None:
-        """Write one line, and an event for each number.
+    def write(
+        self, step: int, values: dict[str, Any], details: dict[str, Any] | None = None
+    ) -> None:
+        """Write one line, and an event for each of the values.
+
+        Args:
+            step: of the run.
+            values: numbers by name; those that are not finite become null.
+            details: further numbers of the line, which are too many for events.
 
         Raises:
             UserError: the file cannot be written, for example because the disk is full.
@@ -49,7 +57,8 @@ class MetricsLog:
         if not self._enabled:
             return
         try:
-            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            line = finite({"step": step, **values, **(details or {})})
+            self._file.write(json.dumps(line, allow_nan=False, ensure_ascii=False) + "\n")
             self._file.flush()
         except OSError as error:
             raise UserError(f"cannot write {self._path}: {error.strerror or error}") from error
@@ -76,7 +85,7 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text("utf-8").splitlines():
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:
@@ -101,7 +110,8 @@ def _open_events(folder: Path, *, first_step: int) -> Any:
 def _drop_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
-    kept = [json.dumps(line) for line in read_metrics(path.parent) if line["step"] <= step]
+    lines = [finite(line) for line in read_metrics(path.parent) if line["step"] <= step]
+    kept = [json.dumps(line, ensure_ascii=False) for line in lines]
     temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(line + "\n" for line in kept))
+    temporary.write_text(encoding="utf-8", data="".join(line + "\n" for line in kept))
     temporary.replace(path)

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import Config
-from maskformer_jax.data.eval_examples import EvalExample, eval_examples
+from maskformer_jax.data.eval_examples import EvalExample, EvalExamples
 from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import Outputs
@@ -36,6 +36,7 @@ class Validation:
         mesh: the devices that hold the train state.
         workdir: the run's folder; pictures and charts go to `eval/step_STEP`.
         log: receives the scores as `eval/NAME`.
+        examples: the evaluation split.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Validation:
         mesh: Mesh,
         workdir: Path,
         log: MetricsLog,
+        examples: EvalExamples,
     ) -> None:
-        self._config = config
+        self._examples = examples
         self._info = info
         self._workdir = workdir
         self._log = log
@@ -78,7 +80,11 @@ class Validation:
         scores = metrics.compute()
         if is_primary():
             save_charts(folder, self._log, metrics.charts(), step=step)
-        self._log.write(step, {f"eval/{name}": value for name, value in scores.items()})
+        self._log.write(
+            step,
+            {f"eval/{name}": value for name, value in scores.items()},
+            {f"eval/{name}": value for name, value in metrics.by_class().items()},
+        )
         return scores
 
     def is_recorded(self, step: int) -> bool:
@@ -93,6 +99,6 @@ class Validation:
     ) -> TaskMetrics:
         variables = self._devices.place(self._unshard(model_variables(state)))
         metrics = self._evaluator.evaluate(
-            variables, eval_examples(self._config), on_result=on_result, watch=stop.watch
+            variables, self._examples, on_result=on_result, watch=stop.watch
         )
         return merge_processes(metrics)

@@ -64,7 +64,7 @@ def overlay_with_legend(
     rows = [
         (entry.category, share_text(entry.share)) for entry in legend_entries(label_map, categories)
     ]
-    font = font_for(picture.shape[:2])
+    font = font_for(picture.shape[:2], [category.name for category, _ in rows])
     return stack_legend(picture, rows, caption="share of the pixels", font=font)
 
 
@@ -92,4 +92,5 @@ def label_comparison(
         for label in [*true, *(label for label in predicted if label not in true)]
     ]
     caption = "share of the pixels, prediction / ground truth"
-    return stack_legend(picture, rows, caption=caption, font=font_for(panels[0].shape[:2]))
+    font = font_for(panels[0].shape[:2], [category.name for category, _ in rows])
+    return stack_legend(picture, rows, caption=caption, font=font)

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from maskformer_jax.categories import Category
 from maskformer_jax.types import VOID
-from maskformer_jax.visualize.text import FAINT_INK, INK, PAPER, line_height
+from maskformer_jax.visualize.text import FAINT_INK, INK, PAPER, font_for, line_height
 
 
 class LegendEntry(NamedTuple):
@@ -35,6 +35,18 @@ def legend_entries(
 def share_text(share: float) -> str:
     """A share 0..1 as a percentage with one decimal."""
     return f"{share:.1%}" if share >= 0.0005 else "<0.1%"
+
+
+def add_note(picture: UInt8[np.ndarray, "h w 3"], note: str) -> UInt8[np.ndarray, "height width 3"]:
+    """Append a line of text below the picture."""
+    font = font_for(picture.shape[:2], [note])
+    gap = round(0.6 * line_height(font))
+    width = max(picture.shape[1], round(font.getlength(note)) + 2 * gap)
+    canvas = Image.new("RGB", (width, picture.shape[0] + line_height(font) + 2 * gap), PAPER)
+    canvas.paste(Image.fromarray(picture), ((width - picture.shape[1]) // 2, 0))
+    position = (gap, picture.shape[0] + gap + line_height(font) / 2)
+    ImageDraw.Draw(canvas).text(position, note, fill=INK, font=font, anchor="lm")
+    return np.array(canvas)
 
 
 def stack_legend(

@@ -20,12 +20,13 @@ def write_names(
     categories: Sequence[Category],
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Write the class name inside each large region that has room for it."""
-    font = font_for(label_map.shape)
+    entries = legend_entries(label_map, categories)
+    font = font_for(label_map.shape, [entry.category.name for entry in entries])
     canvas = Image.fromarray(picture)
     draw = ImageDraw.Draw(canvas)
     min_area = _MIN_NAMED_SHARE * label_map.size
     pad = max(2, round(font.size / 5))
-    for entry in legend_entries(label_map, categories):
+    for entry in entries:
         category = entry.category
         box_width = round(font.getlength(category.name)) + 2 * pad
         box_height = line_height(font) + pad

@@ -9,7 +9,9 @@ from jaxtyping import Bool, Integer, UInt8
 from maskformer_jax.categories import Category
 from maskformer_jax.types import VOID
 from maskformer_jax.visualize.labels import overlay, overlay_with_legend
+from maskformer_jax.visualize.legend import stack_legend
 from maskformer_jax.visualize.panels import side_by_side
+from maskformer_jax.visualize.text import font_for
 
 _GOLDEN_RATIO = 0.618
 
@@ -79,7 +81,35 @@ def panoptic_comparison(
         panoptic_overlay(image, id_map, labels, categories, legend=False)
         for id_map, labels in (prediction, truth)
     ]
-    return side_by_side(panels, ("prediction", "ground truth"))
+    picture = side_by_side(panels, ("prediction", "ground truth"))
+    predicted, true = ([*labels.values()] for _, labels in (prediction, truth))
+    return count_legend(picture, predicted, true, categories, like=panels[0])
+
+
+def count_legend(
+    picture: UInt8[np.ndarray, "h w 3"],
+    predicted: Sequence[int],
+    true: Sequence[int],
+    categories: Sequence[Category],
+    *,
+    like: UInt8[np.ndarray, "_ _ 3"],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Append a legend of the classes, with the number of their segments in both.
+
+    Args:
+        picture: RGB.
+        predicted: the class 0..K-1 of each predicted segment.
+        true: of each true segment.
+        categories: K categories in label order.
+        like: the panel whose size the text has.
+    """
+    rows = [
+        (categories[label], f"{predicted.count(label)} / {true.count(label)}")
+        for label in sorted({*predicted, *true}, key=lambda label: -true.count(label))
+    ]
+    font = font_for(like.shape[:2], [category.name for category, _ in rows])
+    caption = "segments, prediction / ground truth"
+    return stack_legend(picture, rows, caption=caption, font=font)
 
 
 def segment_shades(labels: Sequence[int], categories: Sequence[Category]) -> list[Category]:

@@ -1,16 +1,28 @@
 """Text on pictures: fonts and readable colours."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from PIL import ImageFont
 
+from maskformer_jax.visualize.fonts import find_font
+
+_LAST_OF_DEFAULT = 0xFF  # Pillow's default font has the letters of Latin-1
 PAPER = (255, 255, 255)
 INK = (25, 25, 25)
 FAINT_INK = (100, 100, 100)
 
 
-def font_for(size: tuple[int, int]) -> ImageFont.FreeTypeFont:
-    """Pillow's default font, at a readable size for a picture of this (height, width)."""
+def font_for(size: tuple[int, int], texts: Iterable[str] = ()) -> ImageFont.FreeTypeFont:
+    """A font that can write some texts, at a readable size for a picture of this (height, width).
+
+    Pillow's default for Latin letters, else one of `fonts.find_font`.
+    """
     pixels = int(np.clip(round(min(size) / 28), 13, 64))
+    characters = frozenset(c for c in "".join(texts) if ord(c) > _LAST_OF_DEFAULT)
+    path = find_font(characters) if characters else None
+    if path is not None:
+        return ImageFont.truetype(path, pixels)
     font = ImageFont.load_default(pixels)
     assert isinstance(font, ImageFont.FreeTypeFont)
     return font

@@ -16,9 +16,11 @@ from maskformer_jax.config import (
     SwinConfig,
     TransformerFPNConfig,
 )
-from maskformer_jax.convert.huggingface_config import read_config
+from maskformer_jax.convert.huggingface_config import describe_preprocessing, read_config
 from maskformer_jax.convert.official import from_variables
 from maskformer_jax.convert.readers import read_tensors
+from maskformer_jax.data.eval_examples import resize_for_eval
+from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
 from maskformer_jax.models.build import build_model
 from maskformer_jax.pretrained import load_pretrained
@@ -243,3 +245,58 @@ def test_labels_of_another_number_than_the_configs_classes_are_refused(folder):
     config.data.dataset = str(categories)
     with pytest.raises(UserError, match=r"names 2 classes, but the data set .* has 3"):
         load_pretrained(folder, config=config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "mean", "std"),
+    [
+        ({"do_normalize": False}, 0.0, 255.0),
+        ({"do_rescale": False}, 0.5, 0.25),
+        ({"do_rescale": False, "do_normalize": False}, 0.0, 1.0),
+        ({"rescale_factor": 1 / 127.5}, 63.75, 31.875),
+    ],
+)
+def test_switches_of_preprocessing(folder, changes, mean, std):
+    file = folder / "preprocessor_config.json"
+    edit(file, image_mean=[0.5] * 3, image_std=[0.25] * 3, **changes)
+    model = read_config(folder).model
+    assert model.pixel_mean == pytest.approx((mean,) * 3)
+    assert model.pixel_std == pytest.approx((std,) * 3)
+
+
+def test_images_that_are_not_resized(folder):
+    edit(folder / "preprocessor_config.json", do_resize=False)
+    config = read_config(folder)
+    assert resize_for_eval(np.zeros((33, 70, 3), np.uint8), config.eval).shape == (33, 70, 3)
+    assert describe_preprocessing(config)["do_resize"] is False
+
+
+def test_preprocessing_that_ours_lacks_is_refused(folder):
+    edit(folder / "preprocessor_config.json", resample=0, size={"height": 48, "width": 48})
+    message = r"size is .*keeps the aspect(?s:.)*resample is 0, should be 2"
+    with pytest.raises(UserError, match=message):
+        read_config(folder)
+
+
+@pytest.mark.parametrize(("fields", "number"), [({}, 2), ({"num_labels": 3}, 3)])
+def test_labels_that_transformers_does_not_write(folder, fields, number):
+    file = folder / "config.json"
+    values = json.loads(file.read_text())
+    del values["id2label"]
+    file.write_text(json.dumps(values | fields))
+    names = load_dataset_info(str(file)).categories
+    assert [one.name for one in names] == [f"LABEL_{label}" for label in range(number)]
+    if number == len(NAMES):
+        assert [one.name for one in load_pretrained(folder).categories] == [
+            f"LABEL_{label}" for label in range(number)
+        ]
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
+def test_wrappers_are_taken_off(tmp_path, prefix):
+    tensors = {"backbone.stem.weight": np.zeros(2), "sem_seg_head.x": np.ones(3)}
+    np.savez(tmp_path / "a.npz", **{prefix + name: tensor for name, tensor in tensors.items()})
+    assert read_tensors(tmp_path / "a.npz").keys() == tensors.keys()
+    mixed = {prefix + "a": np.zeros(1), "b": np.zeros(1)}
+    np.savez(tmp_path / "b.npz", **mixed)
+    assert read_tensors(tmp_path / "b.npz").keys() == mixed.keys()

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from maskformer_jax.categories import Category
+from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.inference import Outputs
+from maskformer_jax.evaluation.metrics import TaskMetrics
 from maskformer_jax.evaluation.panoptic import PanopticMetric
 from maskformer_jax.evaluation.report import report, write_metrics
 from maskformer_jax.evaluation.semantic import SemanticMetric, format_semantic_table
@@ -180,6 +183,20 @@ def test_metrics_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "val" in printed
     assert "a table" in printed
     assert str(path) in printed
+
+
+def test_metrics_file_has_classes_checkpoint_and_step(tmp_path: Path) -> None:
+    metrics = TaskMetrics("semantic", categories(3))
+    truth = np.array([[0, 0, 0, 1]], np.int32)
+    prediction = Outputs(semantic=np.array([[0, 0, 1, 1]], np.int32))
+    metrics.add(EvalExample("a", None, (1, 4), label_map=truth), prediction)
+    details = {**metrics.by_class(), "checkpoint": "run", "step": 7}
+    report("a table", metrics.compute(), title="val", output=tmp_path, details=details)
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["IoU/class0"] == pytest.approx(200 / 3)
+    assert written["IoU/class2"] is None
+    assert (written["checkpoint"], written["step"]) == ("run", 7)
+    assert written["mIoU"] == metrics.compute()["mIoU"]
 
 
 def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

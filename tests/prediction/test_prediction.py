@@ -1,7 +1,7 @@
 """Files written by prediction, with a fake model that labels pixels by their brightness."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from maskformer_jax.categories import Category
+from maskformer_jax.config import EvalConfig
 from maskformer_jax.data.images import load_image
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.drawing import draw_result, explain_empty
 from maskformer_jax.evaluation.result import FoundInstance, Result, Segment
 from maskformer_jax.prediction.inputs import find_images, name_outputs
 from maskformer_jax.prediction.predict import encode_labels, predict_paths
@@ -29,10 +31,17 @@ class Brightness:
     def __init__(self, categories: tuple[Category, ...] = CATEGORIES) -> None:
         self.categories = categories
 
-    def predict_images(self, images: Sequence[Path]) -> Iterator[tuple[int, np.ndarray, Result]]:
+    def predict_images(
+        self, images: Sequence[Path], *, on_error: Callable[[int, UserError], None] | None = None
+    ) -> Iterator[tuple[int, np.ndarray, Result]]:
         # As with buckets, results come in another order than the images.
         for number in reversed(range(len(images))):
-            image = load_image(images[number])
+            try:
+                image = load_image(images[number])
+            except UserError as error:
+                assert on_error is not None
+                on_error(number, error)
+                continue
             yield number, image, self.predict(image)
 
     def predict(self, image: np.ndarray) -> Result:
@@ -195,19 +204,57 @@ def test_no_inputs(tmp_path: Path) -> None:
         predict_paths(Brightness(), [], tmp_path / "out")
 
 
-def test_an_unreadable_image_leaves_no_partial_files(tmp_path: Path) -> None:
+def test_an_unreadable_image_is_told_and_skipped(tmp_path: Path) -> None:
     good = draw(tmp_path / "a.png", height=40, width=40)
-    broken = tmp_path / "b.png"
+    broken, other = tmp_path / "b.png", tmp_path / "c.png"
     broken.write_bytes(good.read_bytes()[:60])
+    other.write_text("no image")
     output = tmp_path / "out"
-    predict_paths(Brightness(), [good], output)
-    with pytest.raises(UserError, match=r"b\.png"):
-        predict_paths(Brightness(), [broken, good], output)  # the good one comes first
-    # The index of the first run is gone: it would not describe what is there now.
-    assert written(output) == {"a_overlay.png", "a_labels.png"}
-    for name in written(output):
-        with Image.open(output / name) as picture:
-            picture.load()
+    with pytest.raises(
+        UserError, match=r"2 of 3 images could not be read(?s:.)*b\.png: .*\n.*c\.png"
+    ):
+        predict_paths(Brightness(), [broken, good, other], output)
+    assert written(output) == {"a_overlay.png", "a_labels.png", "predictions.json"}
+    (record,) = json.loads((output / "predictions.json").read_text())
+    assert record["file"] == str(good)
+
+
+def test_without_a_readable_image_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(UserError, match=r"1 of 1 images could not be read"):
+        predict_paths(Brightness(), [tmp_path / "a.png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_found_first(tmp_path: Path) -> None:
+    path = draw(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"cannot write to .*a\.png/out: Not a directory"):
+        predict_paths(Brightness(), [path], path / "out")
+
+
+def test_hidden_files_are_left_out_and_links_followed(tmp_path: Path) -> None:
+    draw(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "._a.png").write_bytes(b"resource fork")
+    draw(tmp_path / "in" / ".thumbnails" / "a.png")
+    draw(tmp_path / "far" / "b.png")
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "far")
+    found = find_images([tmp_path / "in"], output=tmp_path / "out")
+    assert [file.as_posix() for _, file in found] == ["a.png", "linked/b.png"]
+
+
+def test_an_empty_result_says_why(tmp_path: Path) -> None:
+    nothing = Result(
+        semantic=np.zeros((6, 8), np.int32), panoptic=np.zeros((6, 8), np.int32), segments=()
+    )
+    settings = EvalConfig(object_mask_threshold=0.85, overlap_threshold=0.75)
+    note = explain_empty(nothing, settings)
+    assert note == "no segment above object_mask_threshold 0.85 and overlap_threshold 0.75"
+    assert explain_empty(Result(semantic=nothing.semantic), settings) is None
+    assert "score of 0.5" in (explain_empty(Result(instances=()), settings) or "")
+    image = np.zeros((6, 8, 3), np.uint8)
+    plain, told = (draw_result(image, nothing, CATEGORIES, note=text) for text in (None, note))
+    assert told.shape[0] > plain.shape[0]
+    assert (told[plain.shape[0] :] < 100).any()  # ink
 
 
 def test_rotated_photograph(tmp_path: Path) -> None:
@@ -227,11 +274,17 @@ def test_rotated_photograph(tmp_path: Path) -> None:
 )
 def test_label_png_keeps_values(tmp_path: Path, num_classes: int, dtype: type) -> None:
     label_map = np.array([[0, num_classes - 1], [-1, 5]], np.int32)
+    categories = [
+        Category(name=str(label), color=(label % 256, 1, 2)) for label in range(num_classes)
+    ]
     path = tmp_path / "labels.png"
-    path.write_bytes(encode_labels(label_map, num_classes=num_classes))
+    path.write_bytes(encode_labels(label_map, categories))
     stored = np.asarray(Image.open(path))
     assert stored.dtype == dtype
     assert stored.tolist() == [[0, num_classes - 1], [np.iinfo(dtype).max, 5]]
+    if num_classes == 255:
+        shown = np.asarray(Image.open(path).convert("RGB"))
+        assert shown.tolist() == [[[0, 1, 2], [254, 1, 2]], [[0, 0, 0], [5, 1, 2]]]
 
 
 def test_segments_of_a_drawn_map() -> None:

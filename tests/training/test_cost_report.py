@@ -105,13 +105,13 @@ def test_the_report_comes_before_the_run(
     class BeganError(Exception):
         pass
 
-    def begin(*_: object) -> None:
+    def begin(*_: object, **__: object) -> None:
         raise BeganError
 
     tiny_config.model.head = "per_pixel"  # compiles quickly
     config, workdir = tmp_path / "config.json", tmp_path / "run"
     config.write_text(to_json(tiny_config))
-    monkeypatch.setattr(loop, "write_config", begin)
+    monkeypatch.setattr(loop, "Checkpoints", begin)
     with pytest.raises(BeganError):
         train.run([f"--config={config}", f"--workdir={workdir}", "--report-cost"])
     printed = capsys.readouterr().out

@@ -1,5 +1,6 @@
 """A run that is killed and started again ends where an uninterrupted run ends, bit for bit."""
 
+import json
 import os
 import random
 import re
@@ -125,3 +126,20 @@ def test_metrics_log_forgets_what_no_checkpoint_holds(tmp_path: Path) -> None:
         {"step": 2, "loss": 2 / 3},
         {"step": 3, "loss": 7.0},
     ]
+
+
+def test_metrics_log_is_json_for_everybody(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path, resume_step=0) as log:
+        log.write(
+            1, {"eval/PQ": float("nan"), "loss": np.float32("inf")}, {"eval/PQ/stra\u00dfe": 2.0}
+        )
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    (line,) = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
+    expected = {"step": 1, "eval/PQ": None, "loss": None, "eval/PQ/stra\u00dfe": 2.0}
+    assert json.loads(line, parse_constant=refuse) == expected
+    with MetricsLog(tmp_path, resume_step=1):
+        pass
+    assert read_metrics(tmp_path) == [expected]

@@ -13,7 +13,7 @@ from maskformer_jax.visualize.colors import (
 )
 from maskformer_jax.visualize.labels import label_comparison, overlay, overlay_with_legend
 from maskformer_jax.visualize.legend import legend_entries
-from maskformer_jax.visualize.text import text_color
+from maskformer_jax.visualize.text import font_for, text_color
 
 CATEGORIES = (
     Category(name="sky", color=(70, 130, 180)),
@@ -202,3 +202,23 @@ def test_comparison_shows_both_and_the_union_of_classes() -> None:
     )
     assert gap > 480
     assert swatches(whole[top + 360 :]) == {"sky", "road", "car", "snow"}
+
+
+def test_names_in_any_script_are_written(caplog: pytest.LogCaptureFixture) -> None:
+    text = "\u0434\u043e\u0440\u043e\u0433\u0430"  # Russian for road, not in Pillow's font
+    font = font_for((480, 640), [text])
+    assert font.getname()[0] == "DejaVu Sans"
+    assert font_for((480, 640), ["stra\u00dfe"]).getname() == font_for((480, 640)).getname()
+    letters = {bytes(font.getmask(letter)) for letter in set(text)}
+    assert len(letters) == len(set(text))  # none is the box of a missing letter
+    assert not caplog.records
+
+
+def test_a_script_that_no_font_has_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    private = "\U0010fffd"
+    for _ in range(2):
+        assert font_for((480, 640), ["road" + private]) is not None
+    assert [record.getMessage() for record in caplog.records if private in record.getMessage()] == [
+        f"no font on this system can write {private}; install one, such as Noto Sans CJK "
+        "(fonts-noto-cjk)"
+    ]
