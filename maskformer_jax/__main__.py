@@ -10,6 +10,7 @@ from maskformer_jax.errors import UserError
 # Command: (module in maskformer_jax.commands, what it does).
 COMMANDS = {
     "train": ("train", "train a model, or resume an interrupted run"),
+    "finetune": ("finetune", "train on your own data: from a folder to a model and its scores"),
     "eval": ("evaluate", "score a checkpoint on a data set"),
     "predict": ("predict", "segment images and folders of images"),
     "convert": ("convert", "convert a published checkpoint to ours or back"),

@@ -206,7 +206,10 @@ OPTIONS: dict[type, set[str]] = {
         *("matching", "matcher", "ignore_void", "ignore_padding", "num_points"),
         *("num_cost_points", "by_layer", "class_groups"),
     },
-    DataConfig: {"num_workers", "num_threads", "trust_exif", "allow_other_classes"},
+    DataConfig: {
+        *("num_workers", "num_threads", "trust_exif", "allow_other_classes"),
+        *("images", "labels", "label_endings", "split_files"),
+    },
     AugmentConfig: {"buckets"},
     OptimConfig: {"ema_decay", "accumulate_steps", "skip_nonfinite"},
     TrainConfig: {

@@ -135,7 +135,7 @@ def read_config(path_or_name: str, overrides: Sequence[str]) -> Config:
     Raises:
         UserError: a file, field or value is wrong.
     """
-    return _override(load_config(path_or_name), overrides)
+    return override_config(load_config(path_or_name), overrides)
 
 
 def read_checkpoint_config(
@@ -151,7 +151,7 @@ def read_checkpoint_config(
 
     from maskformer_jax.checkpoints.load import find_config
 
-    return _override(find_config(checkpoint), overrides)
+    return override_config(find_config(checkpoint), overrides)
 
 
 def user_path(text: str) -> Path:
@@ -159,7 +159,12 @@ def user_path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def _override(config: Config, overrides: Sequence[str]) -> Config:
+def override_config(config: Config, overrides: Sequence[str]) -> Config:
+    """Apply overrides to a config, expand `~` in its paths, and check it.
+
+    Raises:
+        UserError: a field or value is wrong.
+    """
     config = expand_home(apply_overrides(config, overrides))
     check_config(config)
     return config

@@ -99,6 +99,13 @@ class DataConfig:
         "penn_fudan",
         "tfds",
     ] = "folder"
+    # Of format "folder", below `root`, with {split} for the split: where images and label maps
+    # are, how the names of label maps end (NAME_mask.png: _mask.png), and the files that list the
+    # names of a split. Empty: images/{split}, annotations/{split}, .png, all files.
+    images: str = ""
+    labels: str = ""
+    label_endings: tuple[str, ...] = ()
+    split_files: str = ""
     # Whether annotations of your own data are for images as turned by their EXIF tags. Where sizes
     # do not show it (turned by 180 degrees, or square), such images are refused otherwise.
     trust_exif: bool = False

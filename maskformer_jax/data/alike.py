@@ -12,7 +12,7 @@ def tell_once(messages: Sequence[str]) -> list[str]:
     """Replace messages that are alike by the first of them, with how many there are."""
     groups: dict[str, list[str]] = {}
     for message in messages:
-        groups.setdefault(_VARYING.sub("#", message), []).append(message)
+        groups.setdefault(_kind(message), []).append(message)
     told: list[str] = []
     for group in groups.values():
         if len(group) < _FEWEST:
@@ -22,6 +22,15 @@ def tell_once(messages: Sequence[str]) -> list[str]:
         rest = f" and {len(group) - 1 - _NAMED} more" if len(group) > 1 + _NAMED else ""
         told.append(f"{len(group)} files fail alike: {group[0]} (likewise {others}{rest})")
     return told
+
+
+def tell_alike(one: str, other: str) -> bool:
+    """Whether two messages differ only in names and numbers."""
+    return _kind(one) == _kind(other)
+
+
+def _kind(message: str) -> str:
+    return _VARYING.sub("#", message)
 
 
 def _subject(message: str) -> str:

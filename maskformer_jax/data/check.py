@@ -10,9 +10,9 @@ from jaxtyping import Int64
 
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import Config, DataConfig
-from maskformer_jax.data.check_report import DatasetReport, SplitStatistics
+from maskformer_jax.data.check_report import Case, DatasetReport, SplitStatistics
 from maskformer_jax.data.example import Example, Source
-from maskformer_jax.data.folder import LAYOUTS, FolderSource, list_split
+from maskformer_jax.data.folder import LAYOUTS, layout_of, list_split
 from maskformer_jax.data.folder_swap import describe_swap
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.run_lengths import decode_mask
@@ -21,12 +21,13 @@ from maskformer_jax.data.samples import (
     require_instances,
     require_panoptic,
 )
-from maskformer_jax.data.sources import open_source, trusts_exif
-from maskformer_jax.data.split import Subset, parse_split
+from maskformer_jax.data.sources import open_leniently
+from maskformer_jax.data.split import parse_split
 from maskformer_jax.errors import UserError
 from maskformer_jax.progress import Progress
 from maskformer_jax.types import Size
 
+_MOST_SEGMENTS_SHOWN = 2  # images of a split
 _SEGMENT_KINDS = {
     "semantic": "classes",
     "panoptic": "segments",
@@ -35,7 +36,7 @@ _SEGMENT_KINDS = {
 }
 
 
-def check_dataset(config: Config) -> DatasetReport:
+def check_dataset(config: Config, *, info: DatasetInfo | None = None) -> DatasetReport:
     """Read every image and annotation of the training and the evaluation split.
 
     Reports all of: missing, unreadable or wrongly sized files, labels outside the class range,
@@ -43,14 +44,18 @@ def check_dataset(config: Config) -> DatasetReport:
     than `data.num_segments` or than the model has queries, images that are all void, classes that
     never occur, and label maps without an image.
 
+    Args:
+        config: `data` and the number of queries are used.
+        info: the classes; by default those of `data.dataset`.
+
     Raises:
         UserError: there is no such data set.
     """
     data = config.data
-    report = DatasetReport(load_dataset_info(data.dataset))
+    report = DatasetReport(info or load_dataset_info(data.dataset))
     for split in dict.fromkeys((data.train_split, data.eval_split)):
         try:
-            source = _open_leniently(data, split, report)
+            source = _open(data, split, report)
         except UserError as error:
             report.problems.append(str(error))
             continue
@@ -59,21 +64,23 @@ def check_dataset(config: Config) -> DatasetReport:
     return report
 
 
-def _open_leniently(data: DataConfig, split: str, report: DatasetReport) -> Source:
+def _open(data: DataConfig, split: str, report: DatasetReport) -> Source:
     """Open a split; unpaired files are reported and skipped."""
-    if data.format not in LAYOUTS or not data.root:
-        return open_source(data, split, report.info)
-    part = parse_split(split)
-    listing = list_split(Path(data.root).expanduser(), part.name, LAYOUTS[data.format])
-    hint = describe_swap(listing)
-    if hint:
-        report.problems.append(hint)
-    for name in listing.unlabelled:
-        report.problems.append(f"{listing.image_dir / name}: no label map in {listing.label_dir}")
-    for name in listing.unused:
-        report.warnings.append(f"{listing.label_dir / name}: no image of this name")
-    source = FolderSource(listing, report.info, lenient=True, trust_exif=trusts_exif(data))
-    return Subset(source, part.indices(len(source)))
+    if data.format in LAYOUTS and data.root:
+        root, part = Path(data.root).expanduser(), parse_split(split)
+        listing = list_split(root, part.name, layout_of(data))
+        hint = describe_swap(listing)
+        if hint:
+            report.problems.append(hint)
+        for name in listing.unlabelled:
+            problem = f"{listing.image_dir / name}: no label map in {listing.label_dir}"
+            if problem not in report.problems:  # of another part of the same split
+                report.problems.append(problem)
+        for name in listing.unused:
+            warning = f"{listing.label_dir / name}: no image of this name"
+            if warning not in report.warnings:
+                report.warnings.append(warning)
+    return open_leniently(data, split, report.info)
 
 
 class _Finding(NamedTuple):
@@ -91,12 +98,14 @@ def _walk(source: Source, split: str, config: Config, report: DatasetReport) -> 
     queries = decoder.num_queries if config.model.head == "mask_classification" else None
     num_values = report.info.num_classes + 1
     above_slots = above_queries = 0  # images with too many segments
+    crowded: list[tuple[int, Case]] = []
     found = SplitStatistics(split, np.zeros(num_values, np.int64), np.zeros(num_values, np.int64))
     with Progress(len(source), description=f"check {split}", unit="image") as progress:
-        for finding in _examine_all(source, data, report.info):
+        for index, finding in enumerate(_examine_all(source, data, report.info)):
             progress.update()
             if finding.error is not None:
                 report.problems.append(finding.error)
+                report.add_case(Case(split, index, f"example {index}", finding.error))
                 continue
             found.pixels += finding.pixels
             found.images += finding.pixels > 0
@@ -104,8 +113,13 @@ def _walk(source: Source, split: str, config: Config, report: DatasetReport) -> 
             found.most_segments = max(found.most_segments, finding.segments)
             if not finding.segments and data.mapper != "instance":
                 report.warnings.append(f"{split} image '{finding.image_id}': all pixels are void")
+                report.add_case(Case(split, index, finding.image_id, "all pixels are void"))
+            reason = f"{finding.segments} {_SEGMENT_KINDS[data.mapper]}, most of {split}"
+            crowded.append((finding.segments, Case(split, index, finding.image_id, reason)))
             above_slots += finding.segments > data.num_segments
             above_queries += queries is not None and finding.segments > queries
+    for _, case in sorted(crowded, key=lambda one: -one[0])[:_MOST_SEGMENTS_SHOWN]:
+        report.add_case(case)
     kind = _SEGMENT_KINDS[data.mapper]
     if above_slots and split == data.train_split:
         report.problems.append(

@@ -2,17 +2,27 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 from tabulate import tabulate
 
 from maskformer_jax.categories import DatasetInfo
-from maskformer_jax.data.alike import tell_once
+from maskformer_jax.data.alike import tell_alike, tell_once
 from maskformer_jax.types import Size
 
 _MAX_LISTED = 50  # problems, and warnings, in the text
+_CASES_OF_A_KIND, _MOST_CASES = 4, 24
+
+
+class Case(NamedTuple):
+    """An image that deserves a look."""
+
+    split: str
+    position: int  # in the split
+    image_id: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -37,6 +47,13 @@ class DatasetReport:
     splits: list[SplitStatistics] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)
+
+    def add_case(self, case: Case) -> None:
+        """Remember an image to show, of those with one kind of finding the first few."""
+        alike = [one for one in self.cases if tell_alike(one.reason, case.reason)]
+        if len(alike) < _CASES_OF_A_KIND and len(self.cases) < _MOST_CASES:
+            self.cases.append(case)
 
     def text(self) -> str:
         """Format the report as text."""

@@ -31,6 +31,7 @@ _COLOR_LINES = tuple(
 )
 _VOID_NAMES = ("void", "ignore", "unlabeled", "unlabelled", "ignored")
 _HEADERS = (["name", "r", "g", "b"], ["name", "red", "green", "blue"], ["r", "g", "b", "name"])
+_VALUE_HEADERS = (["pixel", "value", "class"], ["value", "class"])
 _BORDER = 255  # of objects in Pascal VOC's palettes
 
 
@@ -43,10 +44,13 @@ def read_class_text(path: Path) -> DatasetInfo:
     lines = [
         line.strip() for line in read_text(path).splitlines() if line.strip() and line[0] != "#"
     ]
-    if lines and re.split(_SPACE, lines[0].lower()) in _HEADERS:
+    header = re.split(_SPACE, lines[0].lower()) if lines else []
+    if header in _HEADERS or header in _VALUE_HEADERS:
         lines = lines[1:]
     if not lines:
         raise UserError(f"{path}: has no class; write one name on each line")
+    if header in _VALUE_HEADERS:
+        return _from_values(path, lines)
     matches = [_match_color(line) for line in lines]
     if not any(matches):
         return info_from_names(path.absolute().parent.name, _distinct(lines, path))
@@ -120,6 +124,26 @@ def info_from_coco(name: str, fields: dict[str, Any]) -> DatasetInfo:
     )
     ids = [category.category_id for category in categories]
     return DatasetInfo(name=name, categories=categories, ignore_label=ignore_label_for(ids))
+
+
+def _from_values(path: Path, lines: Sequence[str]) -> DatasetInfo:
+    rows = [line.partition(",") for line in lines]
+    wrong = [value for value, _, name in rows if not value.strip().isdecimal() or not name.strip()]
+    if wrong:
+        raise UserError(f"{path}: '{wrong[0]}' is no value of a class, as in other lines")
+    _distinct([name.strip() for _, _, name in rows], path)
+    categories = tuple(
+        Category(name=name.strip(), color=default_color(label), category_id=int(value))
+        for label, (value, _, name) in enumerate(rows)
+    )
+    ids = [category.category_id for category in categories]
+    if _repeated(ids):
+        raise UserError(f"{path}: several classes have the value {_repeated(ids)[0]}")
+    return DatasetInfo(
+        name=path.absolute().parent.name,
+        categories=categories,
+        ignore_label=ignore_label_for(ids),
+    )
 
 
 def _match_color(line: str) -> re.Match[str] | None:

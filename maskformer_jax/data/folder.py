@@ -12,10 +12,12 @@ Images may have any common suffix; subfolders of a split are searched too.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from maskformer_jax.categories import DatasetInfo
+from maskformer_jax.config import DataConfig
 from maskformer_jax.data.example import Example
 from maskformer_jax.data.images import (
     check_same_size,
@@ -28,22 +30,25 @@ from maskformer_jax.data.location import check_folder
 from maskformer_jax.data.orientation import require_clear_orientation
 from maskformer_jax.errors import UserError
 from maskformer_jax.file_search import files_below
+from maskformer_jax.json_files import read_text
 from maskformer_jax.types import Size
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _MAX_LISTED = 5  # files in a message
 
 
 class Layout(NamedTuple):
     """Where images and label maps are; the two files of a pair differ only in folder and ending.
 
-    The folders are relative to the root and contain {split}.
+    Paths are relative to the root and may contain {split}. Images and label maps may lie in one
+    folder; label maps are then told by their endings.
     """
 
     images: str
     labels: str
-    image_endings: tuple[str, ...] = _IMAGE_SUFFIXES
+    image_endings: tuple[str, ...] = IMAGE_SUFFIXES
     label_endings: tuple[str, ...] = (".png",)
+    split_files: str = ""  # text files with the names of a split; empty: all files
 
 
 LAYOUTS = {
@@ -56,7 +61,7 @@ LAYOUTS = {
     "cityscapes": Layout(
         "leftImg8bit/{split}",
         "gtFine/{split}",
-        image_endings=tuple(f"_leftImg8bit{suffix}" for suffix in _IMAGE_SUFFIXES),
+        image_endings=tuple(f"_leftImg8bit{suffix}" for suffix in IMAGE_SUFFIXES),
         label_endings=("_gtFine_labelTrainIds.png",),
     ),
     "mapillary": Layout("{split}/images", "{split}/labels"),
@@ -90,8 +95,16 @@ def list_split(root: Path, split: str, layout: Layout) -> Listing:
     label_dir = root / layout.labels.format(split=split)
     for folder in (image_dir, label_dir):
         check_folder(folder, root, layout=_describe_layout(root, layout))
-    images = find_files(image_dir, layout.image_endings)
+    image_endings = layout.image_endings
+    if image_dir == label_dir:  # a label map is no image, nor hides one of its name
+        image_endings = tuple(x for x in image_endings if x not in layout.label_endings)
     labels = find_files(label_dir, layout.label_endings)
+    taken = set(labels.values()) if image_dir == label_dir else set()
+    images = find_files(image_dir, image_endings, without=taken)
+    if layout.split_files:
+        listed = _read_names(root / layout.split_files.format(split=split))
+        images = {name: file for name, file in images.items() if name in listed}
+        labels = {name: file for name, file in labels.items() if name in listed}
     if not images:
         others = Counter(path.suffix for path in files_below(image_dir))
         found = ", ".join(
@@ -113,8 +126,31 @@ def list_split(root: Path, split: str, layout: Layout) -> Listing:
     )
 
 
-def find_files(folder: Path, endings: tuple[str, ...]) -> dict[str, str]:
+def layout_of(config: DataConfig) -> Layout:
+    """The layout that a config names, with what it says of folders and endings."""
+    layout = LAYOUTS[config.format]
+    return layout._replace(
+        images=config.images or layout.images,
+        labels=config.labels or layout.labels,
+        label_endings=config.label_endings or layout.label_endings,
+        split_files=config.split_files,
+    )
+
+
+def _read_names(path: Path) -> set[str]:
+    """The first word of each line: Pascal VOC's lists may have a second."""
+    return {line.split()[0] for line in read_text(path).splitlines() if line.strip()}
+
+
+def find_files(
+    folder: Path, endings: tuple[str, ...], *, without: Collection[str] = ()
+) -> dict[str, str]:
     """Find the files below a folder with one of the endings: path without ending to path.
+
+    Args:
+        folder: to search.
+        endings: of the names.
+        without: paths below the folder to leave out.
 
     Raises:
         UserError: two files differ only in their ending.
@@ -125,6 +161,8 @@ def find_files(folder: Path, endings: tuple[str, ...]) -> dict[str, str]:
         if ending is None:
             continue
         relative = path.relative_to(folder).as_posix()
+        if relative in without:
+            continue
         name = relative[: -len(ending)]
         if name in found:
             raise UserError(

@@ -1,6 +1,6 @@
 """Instance data sets in COCO's format: a JSON file of annotations and a folder of images.
 
-The layouts of COCO and of the tools that export it are tried in turn (`_ANNOTATIONS`, `_IMAGES`).
+The layouts of COCO and of the tools that export it are tried in turn (`ANNOTATIONS`, `_IMAGES`).
 """
 
 from pathlib import Path
@@ -25,9 +25,10 @@ from maskformer_jax.errors import UserError
 from maskformer_jax.json_files import read_json
 from maskformer_jax.types import Size
 
-_ANNOTATIONS = (  # paths below the root, with {split}
+ANNOTATIONS = (  # paths below the root, with {split}
     "annotations/instances_{split}.json",  # COCO, CVAT (with the split "default")
     "{split}/_annotations.coco.json",  # Roboflow
+    "{split}/_annotations.coco-segmentation.json",
     "{split}/annotations.json",  # LabelMe's converters
     "annotations/{split}.json",
     "{split}.json",  # Label Studio (with the split "result")
@@ -116,12 +117,12 @@ def _read_box(values: Any) -> tuple[float, float, float, float]:
 
 def _find_annotations(root: Path, split: str) -> Path:
     check_root(root)
-    for annotations in _ANNOTATIONS:
+    for annotations in ANNOTATIONS:
         path = root / annotations.format(split=split)
         if path.is_file():
             return path
-    looked = ", ".join(annotations.format(split=split) for annotations in _ANNOTATIONS)
-    first = root / _ANNOTATIONS[0].format(split=split)
+    looked = ", ".join(annotations.format(split=split) for annotations in ANNOTATIONS)
+    first = root / ANNOTATIONS[0].format(split=split)
     raise missing_data(root, f"there is no file {first}; looked for {looked}")
 
 

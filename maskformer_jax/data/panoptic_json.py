@@ -1,6 +1,6 @@
 """Panoptic data sets in COCO's format: a JSON file of segments and a folder of RGB PNGs.
 
-The layouts of COCO, ADE20K, Cityscapes and Mapillary Vistas are tried in turn (`_LAYOUTS`).
+The layouts of COCO, ADE20K, Cityscapes and Mapillary Vistas are tried in turn (`LAYOUTS`).
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ class _Layout(NamedTuple):
     allow_hidden: bool = False  # whether a segment may be covered completely by later ones
 
 
-_LAYOUTS = (
+LAYOUTS = (
     _Layout("annotations/panoptic_{split}.json", "annotations/panoptic_{split}", "{split}"),
     _Layout(
         "ade20k_panoptic_{short}.json",
@@ -49,6 +49,9 @@ _LAYOUTS = (
         "leftImg8bit/{split}/{city}",
     ),
     _Layout("{split}/panoptic/panoptic_2018.json", "{split}/panoptic", "{split}/images"),
+    _Layout("panoptic_{split}.json", "panoptic_{split}", "{split}"),
+    _Layout("annotations/{split}.json", "annotations/{split}", "images/{split}"),
+    _Layout("{split}.json", "{split}", "images"),
 )
 _SHORT = {"training": "train", "validation": "val"}
 _NO_AREA = -1  # `fill_areas` counts the pixels
@@ -127,10 +130,10 @@ class CocoPanopticSource:
 def _find_layout(root: Path, split: str) -> _Layout:
     check_root(root)
     words = {"split": split, "short": _SHORT.get(split, split)}
-    for layout in _LAYOUTS:
+    for layout in LAYOUTS:
         if (root / layout.annotations.format(**words)).is_file():
             return layout
-    looked = ", ".join(layout.annotations.format(**words) for layout in _LAYOUTS)
+    looked = ", ".join(layout.annotations.format(**words) for layout in LAYOUTS)
     problem = f"it has no panoptic annotations of the split '{split}'; looked for {looked}"
     raise missing_data(root, problem)
 

@@ -6,7 +6,7 @@ from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.config import DataConfig
 from maskformer_jax.config.paths import is_class_file
 from maskformer_jax.data.example import Source
-from maskformer_jax.data.folder import LAYOUTS, FolderSource, list_split
+from maskformer_jax.data.folder import LAYOUTS, FolderSource, layout_of, list_split
 from maskformer_jax.data.instance_json import CocoInstanceSource
 from maskformer_jax.data.location import DATASETS_PAGE
 from maskformer_jax.data.panoptic_json import CocoPanopticSource
@@ -36,6 +36,16 @@ def open_source(config: DataConfig, split: str, info: DatasetInfo) -> Source:
     return Subset(source, indices)
 
 
+def open_leniently(config: DataConfig, split: str, info: DatasetInfo) -> Source:
+    """As `open_source`, but images without a label map are left out."""
+    if config.format not in LAYOUTS or not config.root:
+        return open_source(config, split, info)
+    part = parse_split(split)
+    listing = list_split(Path(config.root).expanduser(), part.name, layout_of(config))
+    source = FolderSource(listing, info, lenient=True, trust_exif=trusts_exif(config))
+    return Subset(source, part.indices(len(source)))
+
+
 def trusts_exif(config: DataConfig) -> bool:
     """Whether annotations count as made for upright images: so the published data sets are read."""
     return config.trust_exif or not is_class_file(config.dataset)
@@ -50,7 +60,7 @@ def _open_whole(config: DataConfig, split: str, info: DatasetInfo) -> Source:
     root = Path(config.root).expanduser()
     trust_exif = trusts_exif(config)
     if config.format in LAYOUTS:
-        listing = list_split(root, split, LAYOUTS[config.format])
+        listing = list_split(root, split, layout_of(config))
         return FolderSource(listing, info, trust_exif=trust_exif)
     if config.format == "coco_panoptic":
         return CocoPanopticSource(root, split, info, trust_exif=trust_exif)
