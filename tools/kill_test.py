@@ -1,11 +1,14 @@
-"""Kills a small training run at random moments, restarts it, and checks that nothing is lost.
+"""Breaks a small training run at random moments, restarts it, and checks that nothing is lost.
 
     python -m tools.kill_test --kills=50
+    python -m tools.kill_test --kills=10 --faults=KILL,INT,FULL
     python -m tools.kill_test --kills=10 --processes=2
 
-Trains a tiny model on drawn shapes with and without kills, saving a checkpoint after every step.
-Of several processes one is killed, and the others must exit by themselves. At the end, both runs
-must have bit-identical states and the same log; the exit status is 0 if they do.
+Trains a tiny model on drawn shapes with and without faults, saving a checkpoint after every step.
+The faults are SIGKILL, SIGTERM, Ctrl-C (INT), and a full disk (FULL): a small tmpfs that holds the
+workdir and is filled up, which takes the right to mount one and is left out without it. Of several
+processes one is killed, and the others must exit by themselves. At the end, both runs must have
+bit-identical states and the same log; the exit status is 0 if they do.
 """
 
 import argparse
@@ -17,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +50,9 @@ from maskformer_jax.training.metrics_log import read_metrics
 REPOSITORY = Path(__file__).parents[1]
 WALL_CLOCK = ("steps_per_second", "images_per_second", "data_wait_share")
 HEARTBEAT_S = 10
+FAULTS = ("KILL", "TERM", "INT", "FULL")
+DISK = "disk"
+DISK_BYTES = 64 * 2**20
 LIMIT_S = 900  # for one start, in case the run hangs
 
 
@@ -83,7 +91,7 @@ def start(
 ) -> list[subprocess.Popen[bytes]]:
     """Start the processes of a run, each with `devices` CPU devices.
 
-    Process i writes its output to WORKDIR.i.log, beside the workdir.
+    Process i writes its output to `log_file(workdir, i)`.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -93,7 +101,7 @@ def start(
     environment = {
         "JAX_PLATFORMS": "cpu",
         "NPROC": "16",  # threads for callbacks
-        "JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "xla"),
+        "JAX_COMPILATION_CACHE_DIR": str(log_file(workdir, 0).parent / "xla"),
         **os.environ,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "XLA_FLAGS": flags,
@@ -104,13 +112,19 @@ def start(
             environment["JAX_COORDINATOR_ADDRESS"] = f"127.0.0.1:{port}"
             environment["JAX_NUM_PROCESSES"] = str(processes)
             environment["JAX_PROCESS_ID"] = str(index)
-        with workdir.with_suffix(f".{index}.log").open("ab") as log:
+        with log_file(workdir, index).open("ab") as log:
             started.append(
                 subprocess.Popen(
                     command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
                 )
             )
     return started
+
+
+def log_file(workdir: Path, index: int) -> Path:
+    """The output of a process, beside the workdir, but not on the small disk."""
+    folder = workdir.parent.parent if workdir.parent.name == DISK else workdir.parent
+    return folder / f"{workdir.name}.{index}.log"
 
 
 def wait(processes: list[subprocess.Popen[bytes]], limit_s: float) -> list[int | None]:
@@ -158,11 +172,25 @@ def main() -> int:
         default="per_pixel_plus",
         help="the step of the first has matching, which is compiled again at each start",
     )
-    parser.add_argument("--signal", choices=("KILL", "TERM"), default="KILL")
+    parser.add_argument(
+        "--faults",
+        default="KILL,KILL,TERM,INT,FULL",
+        metavar="A,B,...",
+        help="drawn from with equal chances: KILL, TERM, INT, FULL",
+    )
     arguments = parser.parse_args()
+    faults = arguments.faults.split(",")
+    if unknown := set(faults) - set(FAULTS):
+        parser.error(f"--faults: there is no {', '.join(unknown)}, only {', '.join(FAULTS)}")
     moments = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, small_disk(Path(name) / DISK) as mounted:
         folder = Path(name)
+        if not mounted and "FULL" in faults:
+            print("no right to mount a small disk, so it does not get full", flush=True)
+            faults = [fault for fault in faults if fault != "FULL"] or ["KILL"]
+        if arguments.processes > 1:  # Ctrl-C and a full disk reach all of them
+            faults = [fault for fault in faults if fault in ("KILL", "TERM")] or ["KILL"]
+        arguments.faults = faults
         prepare_shapes(folder / "shapes", num_train=12, num_val=5)
         config = folder / "config.json"
         settings = small_config(folder / "shapes", head=arguments.head, steps=arguments.steps)
@@ -187,15 +215,22 @@ def _compare_runs(
     kills, runs = 0, 0
     while kills < arguments.kills or runs == 0:
         runs += 1
-        workdir = folder / f"killed{runs}"
+        workdir = folder / DISK / f"killed{runs}"
         while True:
             processes = start(config, workdir, processes=arguments.processes)
             if kills < arguments.kills and _wait_for_moment(workdir, processes, seconds, moments):
                 kills += 1
-                print(f"kill {kills} of {arguments.kills}, after step {_step(workdir)}", flush=True)
-                moments.choice(processes).send_signal(getattr(signal, f"SIG{arguments.signal}"))
-                if None in wait(processes, 60 + 3 * HEARTBEAT_S):
-                    return _fail("a process kept running without its peer", workdir)
+                fault = moments.choice(arguments.faults)
+                what = f"{fault} {kills} of {arguments.kills}"
+                print(f"{what}, after step {_step(workdir)}", flush=True)
+                if fault == "FULL":
+                    problem = _fill_disk(workdir, processes)
+                else:
+                    moments.choice(processes).send_signal(getattr(signal, f"SIG{fault}"))
+                    ended = wait(processes, 60 + 3 * HEARTBEAT_S)
+                    problem = "a process kept running without its peer" if None in ended else ""
+                if problem:
+                    return _fail(problem, workdir)
                 continue
             statuses = wait(processes, LIMIT_S)
             if any(status != 0 for status in statuses):
@@ -208,6 +243,54 @@ def _compare_runs(
         print(f"run {runs}: {kills} kills so far, same state and log", flush=True)
     print(f"{kills} kills, {runs} finished runs: nothing lost", flush=True)
     return 0
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """A folder that is a small tmpfs, or a plain one without the right to mount; tells which."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+def _fill_disk(workdir: Path, processes: list[subprocess.Popen[bytes]]) -> str:
+    """Fill the disk up, wait for the run to end, make room again; returns what went wrong."""
+    log = log_file(workdir, 0)
+    log_lines_before = len(log.read_text(errors="replace").splitlines())
+    filler = workdir.parent / "filler"
+    block = bytes(64 * 1024)
+    statuses: list[int | None] = [None]
+    try:
+        with filler.open("wb", buffering=0) as file:
+            deadline = time.monotonic() + 120
+            while _alive(processes) and time.monotonic() < deadline:
+                try:
+                    file.write(block)
+                except OSError:  # full; whatever the run deletes is taken again
+                    time.sleep(0.01)
+        statuses = wait(processes, 1)
+    finally:
+        filler.unlink()
+    if None in statuses:
+        return "the run went on with a full disk"
+    if statuses == [0]:
+        return ""  # it had ended by then
+    told = log.read_text(errors="replace").splitlines()[log_lines_before:]
+    errors = [line for line in told if line.startswith("error: ")]
+    named = [line for line in errors if "No space left" in line or "checkpoints:" in line]
+    if len(named) != 1 or len(errors) != 1:
+        return f"a full disk was told as {errors}"
+    if any("Traceback" in line for line in told):
+        return "a full disk was told with a traceback"
+    return ""
 
 
 def _wait_for_moment(
@@ -243,7 +326,7 @@ def _step(workdir: Path) -> int:
 
 def _fail(reason: str, workdir: Path) -> int:
     print(f"FAILED: {reason}", flush=True)
-    for log in sorted(workdir.parent.glob(f"{workdir.name}.*.log")):
+    for log in sorted(log_file(workdir, 0).parent.glob(f"{workdir.name}.*.log")):
         print(f"--- {log.name}\n{log.read_text()[-4000:]}", flush=True)
     return 1
 

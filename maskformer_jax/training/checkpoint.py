@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,11 @@ class Checkpoints:
         self._manager = _Manager(self._folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
+        logging.get_absl_logger().addFilter(_is_news)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        logging.get_absl_logger().removeFilter(_is_news)
         with self._naming_failures(raising=exception[0] is None):
             self._manager.close()
 
@@ -189,6 +192,11 @@ class Checkpoints:
             if raising:
                 raise UserError(message) from error
             logging.error("%s", message)  # another exception is already propagating
+
+
+def _is_news(record: LogRecord) -> bool:
+    """Drop Orbax's warning about every checkpoint that was not evaluated, as most are not."""
+    return "tracked_metric" not in str(record.msg)
 
 
 def _set_aside(folder: Path) -> list[str]:

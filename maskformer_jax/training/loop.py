@@ -38,6 +38,7 @@ from maskformer_jax.evaluation.metrics import MAIN_METRIC
 from maskformer_jax.models.build import build_model
 from maskformer_jax.progress import Progress
 from maskformer_jax.training.checkpoint import Checkpoints
+from maskformer_jax.training.full_disk import naming_full_disk
 from maskformer_jax.training.memory import naming_exhausted_memory
 from maskformer_jax.training.mesh import abstract_arrays, make_mesh, put_batch, state_shardings
 from maskformer_jax.training.metrics_log import MetricsLog
@@ -125,7 +126,12 @@ def train(
         UserError: the data, a checkpoint or the config is wrong, or the loss is not finite.
         SystemExit: SIGTERM or Ctrl-C ended the run early, with a checkpoint.
     """
-    with joined(config.distributed), locked(workdir), naming_exhausted_memory(config):
+    with (
+        joined(config.distributed),
+        locked(workdir),
+        naming_full_disk(workdir),
+        naming_exhausted_memory(config),
+    ):
         shared = replace(config, distributed=DistributedConfig())
         require_same(to_json(shared), what="config")
         data = open_data(config)

@@ -36,10 +36,17 @@ class MetricsLog:
     def __enter__(self) -> "MetricsLog":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._enabled:
+    def __exit__(self, *exception: object) -> None:
+        if not self._enabled:
+            return
+        try:
             self._file.close()
             self._events.close()
+        except OSError:
+            # tensorboardX would try again when the process ends, and print that it failed again.
+            self._events.file_writer.event_writer = _Closed()
+            if exception[0] is None:
+                raise
 
     def write(
         self, step: int, values: dict[str, Any], details: dict[str, Any] | None = None
@@ -69,6 +76,13 @@ class MetricsLog:
         """Add a picture, uint8 RGB [H, W, 3], to TensorBoard."""
         if self._enabled:
             self._events.add_image(name, image, step, dataformats="HWC")
+
+
+class _Closed:
+    """Stands in for an event writer that could not be closed."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def was_evaluated(workdir: Path, step: int) -> bool:

@@ -40,7 +40,7 @@ def test_kills() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
 def test_kills_of_one_of_two_processes(signal: str) -> None:
-    kill_test("--kills=3", "--processes=2", f"--signal={signal}")
+    kill_test("--kills=3", "--processes=2", f"--faults={signal}")
 
 
 @pytest.mark.slow
