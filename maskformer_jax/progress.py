@@ -72,6 +72,7 @@ class Progress:
         self._values: dict[str, SupportsFloat | str] = {}
         self._initial = initial
         self._start_s = clock()
+        self._rate_from = (self._start_s, initial)  # time and units from which the rate counts
         self._shown: deque[tuple[float, int]] = deque(
             [(self._start_s, initial)], maxlen=_LINES_IN_RATE
         )
@@ -108,6 +109,15 @@ class Progress:
         elif due or self.done == self.total:
             self._print_line()
 
+    def restart_rate(self) -> None:
+        """Leave out of the rate what came before, such as the compilation of the first step."""
+        self._rate_from = (self._clock(), self.done)
+        self._shown.clear()
+        self._shown.append(self._rate_from)
+        if self._bar is not None:
+            self._bar.start_t = self._bar.last_print_t = time.time()
+            self._bar.initial = self.done
+
     def close(self) -> None:
         """Show the final state. Closing again has no effect."""
         if not self._enabled:
@@ -128,7 +138,7 @@ class Progress:
     def _print_line(self) -> None:
         now_s = self._clock()
         finished = not self._enabled or self.done == self.total
-        since_s, since_done = (self._start_s, self._initial) if finished else self._shown[0]
+        since_s, since_done = self._rate_from if finished else self._shown[0]
         rate = (self.done - since_done) / (now_s - since_s) if now_s > since_s else 0.0
         self._shown.append((now_s, self.done))
         of_total = "" if self.total is None else f"/{self.total}"

@@ -177,3 +177,24 @@ def test_disabled_shows_nothing() -> None:
             progress.update(2)
         assert stream.getvalue() == ""
         assert progress.done == 2
+
+
+def test_what_came_before_a_restart_is_not_in_the_rate() -> None:
+    clock, stream = Clock(), io.StringIO()
+    progress = Progress(11, description="train", min_interval_s=0.0, stream=stream, clock=clock)
+    clock.now += 100  # compiling
+    progress.restart_rate()
+    for _ in range(11):
+        clock.now += 1
+        progress.update()
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "train: step 1/11  1 it/s  remaining 0:00:10"
+    assert lines[-1] == "train: step 11/11  1 it/s  took 0:01:51"
+
+
+def test_a_bar_restarts_too() -> None:
+    stream = Terminal()
+    with Progress(3, description="train", stream=stream) as progress:
+        progress.restart_rate()
+        progress.update(3)
+    assert "3/3" in stream.getvalue()

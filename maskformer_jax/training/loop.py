@@ -237,6 +237,9 @@ def _run_steps(
 
             # Update.
             state, metrics = training.step(state, put_batch(batch, mesh))
+            if step == start + 1:
+                progress.restart_rate()
+                throughput.restart(start)
             profiler.after(step, state)
             step_metrics.add(step, metrics)
             stopping = stop.reached()

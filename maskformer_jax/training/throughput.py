@@ -15,7 +15,7 @@ class Throughput:
 
     def __init__(self, *, batch_size: int, first_step: int = 0) -> None:
         self._batch_size = batch_size
-        self._restart(first_step)
+        self.restart(first_step)
 
     @contextmanager
     def waiting_for_data(self) -> Iterator[None]:
@@ -40,10 +40,11 @@ class Throughput:
             "images_per_second": steps * self._batch_size / seconds,
             "data_wait_share": min(self._waited_s / seconds, 1.0),
         }
-        self._restart(step)
+        self.restart(step)
         return rates
 
-    def _restart(self, step: int) -> None:
+    def restart(self, step: int) -> None:
+        """Count from now on, and from this step."""
         self._last_step = step
         self._start_s = time.perf_counter()
         self._waited_s = 0.0
