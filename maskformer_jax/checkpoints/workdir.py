@@ -42,7 +42,13 @@ def read_config(path: Path) -> Config | None:
         UserError: the file cannot be read or is not a config; names the file.
     """
     file = _find_file(path, CONFIG_FILE)
-    return None if file is None else read_json(file)
+    if file is None:
+        return None
+    config, classes = read_json(file), _find_file(path, CATEGORIES_FILE)
+    if classes is not None and is_class_file(config.data.dataset):
+        # Its own copy, whatever has become of the file that it was made from.
+        config.data.dataset = str(classes)
+    return config
 
 
 def read_classes(path: Path) -> DatasetInfo | None:

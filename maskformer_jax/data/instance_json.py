@@ -68,14 +68,14 @@ class CocoInstanceSource:
         path = _find_annotations(root, split)
         self._root, self._path, self._trust_exif = root, str(path), trust_exif
         self._labels, self._entries, self.notes = _read_entries(path, info)
-        self._images = _find_images(root, split, self._entries[0].image.file_name)
+        self._folders = [root / folder.format(split=split) for folder in _IMAGES]
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __getitem__(self, index: int) -> Example:
         listed, annotations = self._entries[index]
-        path = self._images / listed.file_name
+        path = self._image_path(index)
         data = read_file(path, self._root)
         image = decode_image(data, name=str(path))
         check_listed_size(image.shape, listed.size, image=path, listing=self._path)
@@ -90,7 +90,12 @@ class CocoInstanceSource:
 
     def encoded_image(self, index: int) -> bytes:
         """Return the encoded image as stored."""
-        return read_file(self._images / self._entries[index].image.file_name, self._root)
+        return read_file(self._image_path(index), self._root)
+
+    def _image_path(self, index: int) -> Path:
+        """The first of the folders that has the image."""
+        paths = [folder / self._entries[index].image.file_name for folder in self._folders]
+        return next((path for path in paths if path.is_file()), paths[0])
 
     def _read_instance(self, annotation: dict[str, Any], image: ListedImage) -> Instance:
         try:
@@ -124,12 +129,6 @@ def _find_annotations(root: Path, split: str) -> Path:
     looked = ", ".join(annotations.format(split=split) for annotations in ANNOTATIONS)
     first = root / ANNOTATIONS[0].format(split=split)
     raise missing_data(root, f"there is no file {first}; looked for {looked}")
-
-
-def _find_images(root: Path, split: str, file_name: str) -> Path:
-    """The folder that file names are relative to: the first that has one of the images."""
-    folders = [root / folder.format(split=split) for folder in _IMAGES]
-    return next((folder for folder in folders if (folder / file_name).is_file()), folders[0])
 
 
 def _read_entries(

@@ -81,7 +81,10 @@ def _parse_info(fields: Any, *, origin: str) -> DatasetInfo:
             folder = Path(origin).absolute().parent.name
             return label_names.info_from_names(folder, label_names.read_id2label(fields))
         if "annotations" in fields:
-            info = class_lists.info_from_coco(Path(origin).stem, fields)
+            path = Path(origin).absolute()
+            # Roboflow's files all have one name.
+            name = path.parent.name if path.stem.startswith("_") else path.stem
+            info = class_lists.info_from_coco(name, fields)
         else:
             info = _parse_description(fields)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

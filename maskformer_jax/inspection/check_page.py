@@ -76,7 +76,7 @@ def _findings(report: DatasetReport) -> str:
         for message in tell_once(messages)
     ]
     if not items:
-        return "<p>Nothing is wrong with it.</p>"
+        return "<p>No problems were found.</p>"
     return '<h2>Findings</h2>\n<ul class="findings">' + "\n".join(items) + "</ul>"
 
 

@@ -75,5 +75,5 @@ def test_findings_statistics_and_pictures(data: Path) -> None:
 
 def test_sound_data(data: Path) -> None:
     text = page_of(data, status=0)
-    assert "Nothing is wrong with it." in text
+    assert "No problems were found." in text
     assert Page(text).opened.count("img") == 4

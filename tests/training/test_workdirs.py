@@ -68,6 +68,10 @@ def test_it_has_its_classes_and_no_absolute_path(run: tuple[Config, Path], tmp_p
     finally:
         (tmp_path / "gone.json").rename(config.data.dataset)
     assert loaded.categories == load_dataset_info("shapes").categories
+    text = (workdir / "config.json").read_text()
+    (workdir / "config.json").write_text(text.replace("$WORKDIR/categories.json", "gone.json"))
+    assert load_pretrained(workdir).categories == loaded.categories
+    (workdir / "config.json").write_text(text)
     image = draw_example("val", 0).image
     assert loaded.predict(image).semantic.shape == image.shape[:2]
 
