@@ -9,6 +9,7 @@ from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.checkpoints.workdir import newest_step
 from maskformer_jax.config import Config, ModelConfig
 from maskformer_jax.data.eval_examples import eval_examples
+from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.prediction_files import PredictionFiles
@@ -59,7 +60,8 @@ def evaluate_checkpoint(
         report(
             metrics.table(),
             scores,
-            title=f"{checkpoint} on {config.data.dataset} {config.data.eval_split}",
+            title=f"{checkpoint} on {load_dataset_info(config.data.dataset).name} "
+            f"{config.data.eval_split}",
             output=output,
             details={
                 **metrics.by_class(),

@@ -61,7 +61,8 @@ def _section(
         if is_dataclass(value):
             text = _section(value, name, folder, comments, used, depth=depth + 1)
         elif name in _PATHS and Path(value).is_absolute():
-            text = f"str(HERE / {os.path.relpath(value, folder.absolute())!r})".replace("'", '"')
+            inside = os.path.relpath(value, folder.absolute())
+            text = f"str((HERE / {inside!r}).resolve())".replace("'", '"')
         else:
             text = _literal(value)
         lines += [f"{indent}# {comments[name]}"] if name in comments else []

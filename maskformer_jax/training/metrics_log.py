@@ -70,6 +70,8 @@ class MetricsLog:
         except OSError as error:
             raise UserError(f"cannot write {self._path}: {error.strerror or error}") from error
         for name, value in values.items():
+            if line[name] is None:  # tensorboardX would warn of it
+                continue
             self._events.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, image: Any) -> None:
