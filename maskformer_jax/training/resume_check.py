@@ -43,13 +43,14 @@ def check_resume(workdir: Path, config: Config, info: DatasetInfo) -> list[str]:
     if before is None:
         return []
     known = read_classes(workdir)
-    if known is not None:
+    if known is not None and not config.data.allow_other_classes:
         other = describe_other_classes(known.categories, info.categories)
         if other:
             raise UserError(
                 f"{workdir}: its checkpoints have other classes than config.data.dataset "
-                f"({config.data.dataset}): {other}. Take another workdir; "
-                "config.train.init_checkpoint starts from these weights"
+                f"({config.data.dataset}): {other}. Take another workdir "
+                "(config.train.init_checkpoint starts from these weights), or set "
+                "config.data.allow_other_classes=True"
             )
     # Both as a workdir keeps them, so that paths are written alike.
     now = resolve_workdir(relative_to_workdir(config, workdir), workdir)

@@ -46,7 +46,15 @@ def blend(
         label_map: labels 0..K-1, or -1 for void.
         categories: K categories in label order.
         alpha: opacity of the colours: 0 gives the image, 1 the colours.
+
+    Raises:
+        ValueError: the sizes differ, or a label is not in -1..K-1.
     """
+    if image.shape[:2] != label_map.shape:
+        raise ValueError(
+            f"the image is {list(image.shape[:2])} (height, width), but its label map "
+            f"{list(label_map.shape)}; resize the label map by nearest pixel"
+        )
     colors = colorize(label_map, categories).astype(np.float32)
     mixed = np.rint(image + alpha * (colors - image)).astype(np.uint8)
     return np.where(label_map[..., None] == VOID, image, mixed)

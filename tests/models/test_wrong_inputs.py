@@ -61,6 +61,9 @@ expect(r"\[5, 4\] and \[4, 8, 8\]", lambda: mf.semantic_inference(logits, masks[
 for inference in (mf.panoptic_inference, mf.instance_inference):
     expect(r"each of the 3 classes .*\[4\]",
            lambda: inference(logits, masks, np.ones(4, bool), **sizes))
+from maskformer_jax.visualize.labels import overlay
+expect(r"image is \[480, 480\].* label map \[240, 480\]; resize",
+       lambda: overlay(np.zeros((480, 480, 3), np.uint8), np.zeros((240, 480), int), ()))
 print("all refused")
 """
 

@@ -19,14 +19,17 @@ from maskformer_jax.checkpoints.export import write_workdir
 from maskformer_jax.checkpoints.workdir import read_classes, read_config
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import load_config
+from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.label_names import to_json
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.shapes import draw_example
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.pretrained import load_pretrained
 from maskformer_jax.training.loop import train
 from maskformer_jax.training.memory import naming_exhausted_memory
-from maskformer_jax.training.metrics_log import read_metrics
+from maskformer_jax.training.metrics_log import MetricsLog, read_metrics
+from maskformer_jax.training.pictures import picture_saver
 from maskformer_jax.training.stopping import StopRequest
 from maskformer_jax.training.workdir_lock import LOCK_FILE, locked
 
@@ -259,6 +262,19 @@ def test_exhausted_memory_names_what_helps(tiny_config: Config) -> None:
         naming_exhausted_memory(tiny_config),
     ):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+
+def test_pictures_stay_in_their_folder(tmp_path: Path) -> None:
+    info = load_dataset_info("shapes")
+    folder = tmp_path / "run/eval/step_1"
+    drawing = draw_example("val", 0)
+    example = EvalExample(
+        "../../../out", drawing.image, drawing.image.shape[:2], label_map=drawing.label_map
+    )
+    with MetricsLog(tmp_path / "run", resume_step=0) as log:
+        picture_saver(folder, log, info, step=1)(example, Outputs(semantic=drawing.label_map))
+    (picture,) = tmp_path.rglob("*.png")
+    assert folder in picture.parents
 
 
 def test_config_json_is_json(run: tuple[Config, Path]) -> None:

@@ -204,6 +204,12 @@ def test_comparison_shows_both_and_the_union_of_classes() -> None:
     assert swatches(whole[top + 360 :]) == {"sky", "road", "car", "snow"}
 
 
+def test_a_label_map_with_other_labels_is_named() -> None:
+    image, label_map = scene()
+    with pytest.raises(ValueError, match="labels range from -1 to 4, but there are 4 categories"):
+        blend(image, np.where(label_map == 0, 4, label_map), CATEGORIES)
+
+
 def test_names_in_any_script_are_written(caplog: pytest.LogCaptureFixture) -> None:
     text = "\u0434\u043e\u0440\u043e\u0433\u0430"  # Russian for road, not in Pillow's font
     font = font_for((480, 640), [text])
