@@ -8,6 +8,7 @@ import jax
 from maskformer_jax.checkpoints import workdir
 from maskformer_jax.config import Config, ModelConfig
 from maskformer_jax.config.io import list_config_names
+from maskformer_jax.config.paths import is_class_file
 from maskformer_jax.convert import huggingface, official
 from maskformer_jax.convert.huggingface_config import (
     CONFIG_FILE,
@@ -17,7 +18,7 @@ from maskformer_jax.convert.huggingface_config import (
 from maskformer_jax.convert.huggingface_config import read_config as read_huggingface_config
 from maskformer_jax.convert.readers import READERS, read_tensors
 from maskformer_jax.data.label_names import read_id2label
-from maskformer_jax.data.registry import find_dataset
+from maskformer_jax.data.registry import find_dataset, load_dataset_info
 from maskformer_jax.errors import UserError
 
 
@@ -98,6 +99,9 @@ def find_class_names(path: Path) -> tuple[str, ...] | None:
     if names is not None or not workdir.is_checkpoint(path):
         return names
     info = workdir.read_classes(path)
+    config = workdir.read_config(path)
+    if info is None and config is not None and not is_class_file(config.data.dataset):
+        info = load_dataset_info(config.data.dataset)  # of an older workdir
     return None if info is None else tuple(category.name for category in info.categories)
 
 

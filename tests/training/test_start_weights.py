@@ -137,6 +137,15 @@ def test_classes_of_equal_names_keep_their_rows(
     )
 
 
+def test_an_older_workdir_names_its_data_set(
+    recipe: Config, trained: TrainState, tmp_path: Path
+) -> None:
+    path = workdir(trained, recipe, tmp_path)
+    (path / "categories.json").unlink()
+    _, summary = start(recipe, path, FEWER)
+    assert "2 of equal names kept" in summary
+
+
 def test_the_order_of_classes_may_differ(
     recipe: Config, trained: TrainState, tmp_path: Path
 ) -> None:
