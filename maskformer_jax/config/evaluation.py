@@ -56,7 +56,7 @@ class EvalConfig:
             self, path, "max_size", "batch_size", "max_programs", "max_instances"
         )
         yield from require_range(
-            self, path, 0, float("inf"), "0 (images keep their sizes) or more", "short_edge"
+            self, path, 0, float("inf"), "above 0, or 0 for images of their own sizes", "short_edge"
         )
         yield from require_range(
             self,
