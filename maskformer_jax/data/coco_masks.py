@@ -1,7 +1,6 @@
 """Masks in COCO's JSON files: polygons, run lengths, compressed run lengths, and lists of them."""
 
 from collections.abc import Sequence
-from itertools import chain
 from numbers import Real
 from typing import Any
 
@@ -81,8 +80,3 @@ def _from_runs(segmentation: Any, size: Size) -> RunLengths:
     rle = {"size": list(size), "counts": encoded}
     check_run_lengths(rle)
     return rle
-
-
-def count_numbers(segmentation: list[list[float]]) -> int:
-    """Count the numbers of all polygons."""
-    return len(list(chain.from_iterable(segmentation)))

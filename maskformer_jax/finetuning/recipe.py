@@ -15,22 +15,17 @@ _OTHER_JITTER = (0.75, 0.875, 1.0)
 _MANY = 10_000  # slots, until their number is known
 _SPARE_SLOTS = 1.25  # segments of one image, over the most that was seen
 # The recipes to start from without a checkpoint, on accelerators and on CPUs.
-_BASES = {
-    "folder": ("ade20k-150/maskformer_R50_bs16_160k", "camvid/maskformer_R50_cpu"),
-    "coco_panoptic": (
-        "coco-panoptic/maskformer_panoptic_R50_bs64_554k",
-        "coco-panoptic/maskformer_panoptic_R50_cpu",
-    ),
-    "coco_instances": (
-        "coco-panoptic/maskformer_panoptic_R50_bs64_554k",
-        "coco-panoptic/maskformer_panoptic_R50_cpu",
-    ),
-}
+_SEMANTIC_BASES = ("ade20k-150/maskformer_R50_bs16_160k", "camvid/maskformer_R50_cpu")
+_OTHER_BASES = (
+    "coco-panoptic/maskformer_panoptic_R50_bs64_554k",
+    "coco-panoptic/maskformer_panoptic_R50_cpu",
+)
 
 
 def default_base(found: Found, *, on_cpu: bool) -> Config:
     """The recipe whose model is trained where no checkpoint says which; without its weights."""
-    config = load_config(_BASES[found.format][on_cpu])
+    bases = _SEMANTIC_BASES if found.format == "folder" else _OTHER_BASES
+    config = load_config(bases[on_cpu])
     config.train.init_backbone = ""
     return config
 

@@ -116,6 +116,7 @@ def test_ids_do_not_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) == 3
     assert all(folder in path.parents for path in written)
+    assert not any("\\" in path.name for path in written)  # a separator elsewhere
     (annotation,) = read(folder / "panoptic.json")["annotations"]
     assert annotation["image_id"] == name
     assert (folder / "panoptic" / annotation["file_name"]).is_file()
