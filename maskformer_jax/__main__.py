@@ -12,6 +12,7 @@ COMMANDS = {
     "train": ("train", "train a model, or resume an interrupted run"),
     "finetune": ("finetune", "train on your own data: from a folder to a model and its scores"),
     "eval": ("evaluate", "score a checkpoint on a data set"),
+    "report": ("report", "what a run did and how good it is, as one page without network access"),
     "predict": ("predict", "segment images and folders of images"),
     "convert": ("convert", "convert a published checkpoint to ours or back"),
     "check-data": ("check_data", "find errors in a data set before training"),

@@ -228,6 +228,7 @@ OPTIONS: dict[type, set[str]] = {
             "batch_size",
             "shapes",
             "max_programs",
+            "report_images",
             "semantic_rule",
             "general_threshold",
             "max_instances",

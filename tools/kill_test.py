@@ -45,10 +45,10 @@ from maskformer_jax.config import (
 )
 from maskformer_jax.config.io import to_json
 from maskformer_jax.data.tfds_builders.shapes import prepare_shapes
-from maskformer_jax.training.metrics_log import read_metrics
+from maskformer_jax.metrics_file import read_metrics
 
 REPOSITORY = Path(__file__).parents[1]
-WALL_CLOCK = ("steps_per_second", "images_per_second", "data_wait_share")
+WALL_CLOCK = ("steps_per_second", "images_per_second", "data_wait_share", "host_memory_gb")
 HEARTBEAT_S = 10
 FAULTS = ("KILL", "TERM", "INT", "FULL")
 DISK = "disk"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
-from maskformer_jax.training.metrics_log import read_metrics
+from maskformer_jax.metrics_file import read_metrics
 
 
 def main() -> None:

@@ -47,6 +47,7 @@ def run(argv: Sequence[str]) -> None:
         require_writable(arguments.output)
 
     from maskformer_jax.distributed import joined
+    from maskformer_jax.inspection.report.write import write_report
     from maskformer_jax.scoring import evaluate_checkpoint
 
     keep_programs(config.compile_cache)
@@ -57,3 +58,5 @@ def run(argv: Sequence[str]) -> None:
             output=arguments.output,
             save_predictions=formats,
         )
+        if arguments.output is not None:
+            write_report(arguments.output)

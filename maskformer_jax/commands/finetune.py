@@ -93,13 +93,16 @@ def _prepare(
 
 
 def _train(config: Config, workdir: Path) -> None:
+    from maskformer_jax.inspection.report.write import write_report
     from maskformer_jax.scoring import evaluate_checkpoint
     from maskformer_jax.training.loop import train
 
     keep_programs(config.compile_cache)
     train(config, workdir)
+    write_report(workdir)
     results = workdir / RESULTS
     evaluate_checkpoint(config, workdir, output=results, save_predictions=("pictures",))
+    write_report(results)
     print(
         f"\nThe model is in {workdir}, its scores and pictures in {results}. "
         "To segment your own images:\n"

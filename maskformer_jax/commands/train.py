@@ -50,13 +50,14 @@ def run(argv: Sequence[str]) -> None:
     if not is_checkpoint(arguments.workdir):  # else the backbone comes from the checkpoint
         require_backbone_file(config)
 
+    from maskformer_jax.inspection.report.write import write_report
     from maskformer_jax.training.loop import train
 
     keep_programs(config.compile_cache)
-    if not arguments.report_cost:
+    if arguments.report_cost:
+        from maskformer_jax.training.cost_report import report_cost
+
+        train(config, arguments.workdir, before=report_cost)
+    else:
         train(config, arguments.workdir)
-        return
-
-    from maskformer_jax.training.cost_report import report_cost
-
-    train(config, arguments.workdir, before=report_cost)
+    write_report(arguments.workdir)

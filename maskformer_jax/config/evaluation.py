@@ -46,6 +46,7 @@ class EvalConfig:
     object_mask_threshold: float = 0.8  # panoptic: queries with a lower class score are dropped
     overlap_threshold: float = 0.8  # panoptic: share of its mask that a segment must keep
     max_instances: int = 100  # of an image, for the task "instance" and AP
+    report_images: int = 12  # that are kept for the report, those with the lowest scores; 0: none
     tta: TTAConfig = field(default_factory=TTAConfig)
     # Of earlier versions; it changed results to compile less.
     retired_fields: ClassVar[frozenset[str]] = frozenset(("size_multiple",))
@@ -58,6 +59,7 @@ class EvalConfig:
         yield from require_range(
             self, path, 0, float("inf"), "above 0, or 0 for images of their own sizes", "short_edge"
         )
+        yield from require_range(self, path, 0, float("inf"), "0 or more", "report_images")
         yield from require_range(
             self,
             path,

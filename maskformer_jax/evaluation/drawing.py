@@ -21,6 +21,7 @@ from maskformer_jax.evaluation.result import (
     SegmentsView,
     to_result,
 )
+from maskformer_jax.types import VOID, Size
 from maskformer_jax.visualize.labels import label_comparison, overlay_with_legend
 from maskformer_jax.visualize.legend import add_note
 from maskformer_jax.visualize.panels import side_by_side
@@ -114,6 +115,65 @@ def draw_comparison(
             ]
             picture = side_by_side(panels, ("prediction", "ground truth"))
             return count_legend(picture, found[1], true[1], categories, like=panels[0])
+
+
+def shown_segments(
+    result: Result, size: Size
+) -> tuple[np.ndarray, dict[int, int], dict[int, float]]:
+    """The main view of a result as disjoint segments.
+
+    Args:
+        result: of an image. Of instances those with a score of at least 0.5 are shown, the best
+            on top.
+        size: (height, width) of the image.
+
+    Returns:
+        Ids, int32 [H, W], 0 for none; the class of each id; the score of each id that has one.
+    """
+    match result.main_view:
+        case SegmentsView(id_map, segments):
+            scores = {segment.segment_id: segment.score for segment in segments}
+            return id_map, _label_by_id(segments), scores
+        case ClassesView(label_map):
+            return *_segments_of_classes(label_map), {}
+        case InstancesView(instances):
+            drawn = [one for one in instances if one.score >= _MIN_DRAWN_SCORE]
+            ids = _paint([one.mask for one in drawn], size)
+            labels = {i: one.label for i, one in enumerate(drawn, start=1)}
+            return ids, labels, {i: one.score for i, one in enumerate(drawn, start=1)}
+
+
+def true_segments(
+    example: EvalExample, *, like: Outputs
+) -> tuple[np.ndarray, dict[int, int]] | None:
+    """The ground truth as disjoint segments, of the kind that a result has; None without one.
+
+    Args:
+        example: with its annotation at original size.
+        like: the result of the image.
+    """
+    if like.panoptic is not None and example.panoptic is not None:
+        return _true_segments(example)
+    if like.semantic is not None and example.label_map is not None:
+        return _segments_of_classes(example.label_map)
+    if like.instances is not None and example.instances is not None:
+        masks, labels = _true_instances(example)
+        return _paint(masks, example.original_size), dict(enumerate(labels, start=1))
+    return None
+
+
+def _segments_of_classes(label_map: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
+    """Each class of a label map as one segment, whose id is the label + 1."""
+    labels = np.unique(label_map[label_map != VOID]).tolist()
+    return (label_map + 1).astype(np.int32), {label + 1: label for label in labels}
+
+
+def _paint(masks: Sequence[np.ndarray], size: Size) -> np.ndarray:
+    """Ids 1..n of masks, the first on top."""
+    ids = np.zeros(size, np.int32)
+    for index in reversed(range(len(masks))):
+        ids[masks[index]] = index + 1
+    return ids
 
 
 def _with_ground_truth(result: Result, example: EvalExample) -> Result:

@@ -96,6 +96,12 @@ class TaskMetrics:
             return semantic | self._stuff_quality() | self._augmented_scores()
         return panoptic | semantic | instances | self._augmented_scores()
 
+    def main_score(self) -> float:
+        """The metric of `MAIN_METRIC`, in percent; nan where it is undefined."""
+        metric = {"semantic": self.semantic, "panoptic": self.panoptic, "instance": self.instances}
+        found = metric[self.task]
+        return float("nan") if found is None else found.compute()[MAIN_METRIC[self.task]]
+
     def by_class(self) -> dict[str, float]:
         """The scores of every class in percent, such as `IoU/road`; nan where undefined."""
         names = [category.name for category in self.categories]

@@ -1,7 +1,7 @@
 """Running a model over a data set and collecting its metrics."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -172,7 +172,7 @@ class Evaluator:
         variables: Any,
         examples: Examples,
         *,
-        on_result: Callable[[EvalExample, Outputs], None] | None = None,
+        on_result: Callable[[EvalExample, Outputs, TaskMetrics], None] | None = None,
         watch: Callable[[Sequence[Batch]], Iterable[Batch]] = iter,
     ) -> TaskMetrics:
         """Compute the task's metrics over this process's share of the examples.
@@ -180,14 +180,18 @@ class Evaluator:
         Args:
             variables: of the model.
             examples: with annotations at original size.
-            on_result: called with each example and its results, which have no axis B.
+            on_result: called with each example, its results, which have no axis B, and the metrics
+                of this image alone.
             watch: iterates over the batches, and may end the evaluation by an exception.
 
         Raises:
             UserError: an example lacks the annotation that the task needs.
         """
         settings = self._config.eval
-        metrics = TaskMetrics(settings.task, self._categories, augmented=settings.tta.enabled)
+        new_metrics = partial(
+            TaskMetrics, settings.task, self._categories, augmented=settings.tta.enabled
+        )
+        metrics = new_metrics()
         shapes = examples.shapes
         plan = self.plan(shapes)
         self.compile(variables, plan.buckets)
@@ -199,9 +203,11 @@ class Evaluator:
 
         def finish(group: list[EvalExample], results: Callable[[], list[Outputs]]) -> None:
             for example, outputs in zip(group, results(), strict=True):
-                metrics.add(example, outputs)
+                of_image = new_metrics()
+                of_image.add(example, outputs)
+                metrics.merge(of_image)
                 if on_result is not None:
-                    on_result(example, outputs)
+                    on_result(example, outputs, of_image)
             progress.update(len(group))
 
         with Progress(

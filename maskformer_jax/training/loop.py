@@ -37,6 +37,7 @@ from maskformer_jax.distributed import gather, is_primary, joined, require_same
 from maskformer_jax.evaluation.metrics import MAIN_METRIC
 from maskformer_jax.models.build import build_model
 from maskformer_jax.progress import Progress
+from maskformer_jax.run_record import record_start
 from maskformer_jax.training.checkpoint import Checkpoints
 from maskformer_jax.training.full_disk import naming_full_disk
 from maskformer_jax.training.memory import naming_exhausted_memory
@@ -151,6 +152,7 @@ def train(
                 state = _resume(training, checkpoints, workdir, changes)
             if is_primary():
                 write_description(workdir, shared, training.info)
+                record_start(workdir)
                 print(describe_run(config, data, training.mesh, state), flush=True)
             stop = _run_steps(training, state, data, checkpoints, workdir)
         if stop is not None:

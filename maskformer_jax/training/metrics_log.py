@@ -7,8 +7,7 @@ from typing import Any
 
 from maskformer_jax.errors import UserError
 from maskformer_jax.json_files import finite
-
-METRICS_FILE = "metrics.jsonl"
+from maskformer_jax.metrics_file import METRICS_FILE, read_metrics
 
 
 class MetricsLog:
@@ -93,20 +92,6 @@ def was_evaluated(workdir: Path, step: int) -> bool:
         line["step"] == step and any(name.startswith("eval/") for name in line)
         for line in read_metrics(workdir)
     )
-
-
-def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """Read the complete lines of a workdir's metrics.jsonl; one cut off by a kill is left out."""
-    path = workdir / METRICS_FILE
-    if not path.is_file():
-        return []
-    lines = []
-    for line in path.read_text("utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return lines
 
 
 def _open_events(folder: Path, *, first_step: int) -> Any:

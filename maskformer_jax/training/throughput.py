@@ -1,8 +1,10 @@
-"""Training speed, and the share of it lost to the input pipeline."""
+"""Training speed, the share of it lost to the input pipeline, and memory."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from maskformer_jax.run_record import peak_memory_gb
 
 
 class Throughput:
@@ -32,13 +34,17 @@ class Throughput:
         self._start_s += time.perf_counter() - start
 
     def report(self, step: int) -> dict[str, float]:
-        """Return the rates since the last report, of which `data_wait_share` is in 0..1."""
+        """Return the rates since the last report, and the most memory used so far.
+
+        `data_wait_share` is in 0..1.
+        """
         steps = step - self._last_step
         seconds = time.perf_counter() - self._start_s
         rates = {
             "steps_per_second": steps / seconds,
             "images_per_second": steps * self._batch_size / seconds,
             "data_wait_share": min(self._waited_s / seconds, 1.0),
+            **peak_memory_gb(),
         }
         self.restart(step)
         return rates

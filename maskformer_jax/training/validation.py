@@ -15,7 +15,9 @@ from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.metrics import TaskMetrics
+from maskformer_jax.evaluation.report_data import ReportData
 from maskformer_jax.evaluation.runner import Evaluator, merge_processes
+from maskformer_jax.evaluation.worst_examples import WorstExamples
 from maskformer_jax.training.mesh import local_devices, replicated
 from maskformer_jax.training.metrics_log import MetricsLog, was_evaluated
 from maskformer_jax.training.pictures import picture_saver, save_charts
@@ -54,6 +56,8 @@ class Validation:
         self._info = info
         self._workdir = workdir
         self._log = log
+        self._report_images = config.eval.report_images
+        self._title = f"{info.name} {config.data.eval_split}"
         self._devices = LocalDevices(local_devices(mesh))
         self._evaluator = Evaluator(
             model, config, categories=info.categories, devices=self._devices
@@ -72,14 +76,23 @@ class Validation:
             The scores by name, in percent; None if `stop` was reached before the end.
         """
         folder = self._workdir / "eval" / f"step_{step}"
-        saver = picture_saver(folder, self._log, self._info, step=step)
+        save_picture = picture_saver(folder, self._log, self._info, step=step)
+        data = ReportData(worst=WorstExamples(self._info.categories, most=self._report_images))
+
+        def take(example: EvalExample, outputs: Outputs, of_image: TaskMetrics) -> None:
+            if is_primary():
+                save_picture(example, outputs)
+            data.add(example, outputs, of_image)
+
         try:
-            metrics = self._evaluate(state, stop, saver if is_primary() else None)
+            metrics = self._evaluate(state, stop, take)
         except StopRequestedError:
             return None
+        data.gather()
         scores = metrics.compute()
         if is_primary():
             save_charts(folder, self._log, metrics.charts(), step=step)
+            data.write(folder, metrics, title=self._title, step=step)
         self._log.write(
             step,
             {f"eval/{name}": value for name, value in scores.items()},
@@ -95,7 +108,7 @@ class Validation:
         self,
         state: TrainState,
         stop: StopRequest,
-        on_result: Callable[[EvalExample, Outputs], None] | None,
+        on_result: Callable[[EvalExample, Outputs, TaskMetrics], None],
     ) -> TaskMetrics:
         variables = self._devices.place(self._unshard(model_variables(state)))
         metrics = self._evaluator.evaluate(

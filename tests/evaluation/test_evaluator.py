@@ -78,7 +78,7 @@ def test_correct_predictions_score_100(task: str) -> None:
     metrics = EVALUATORS[task].evaluate(
         {},
         listed(example("a"), example("b", size=(12, 32)), example("c")),
-        on_result=lambda example, outputs: seen.update({example.image_id: outputs}),
+        on_result=lambda example, outputs, _: seen.update({example.image_id: outputs}),
     )
     scores = metrics.compute()
     assert next(iter(scores)) == MAIN_METRIC[task]

@@ -13,8 +13,8 @@ from maskformer_jax.__main__ import main
 from maskformer_jax.config import AugmentConfig, Config, DataConfig, EvalConfig
 from maskformer_jax.config.check import check_config
 from maskformer_jax.config.data import VARYING_MAPPERS
+from maskformer_jax.metrics_file import read_metrics
 from maskformer_jax.training.loop import train
-from maskformer_jax.training.metrics_log import read_metrics
 
 TASKS = {"semantic": "semantic", "instance": "instance"}  # of a mapper; the others are panoptic
 # One of each task, always run; compiling takes the time. "coco_panoptic", the fourth mapper, is

@@ -13,7 +13,7 @@ import pytest
 
 from maskformer_jax.config.io import to_json
 from maskformer_jax.data.tfds_builders.shapes import prepare_shapes
-from maskformer_jax.training.metrics_log import read_metrics
+from maskformer_jax.metrics_file import read_metrics
 from maskformer_jax.training.stopping import EXIT_STATUS
 from tools.kill_test import log_lines, small_config, start, wait
 

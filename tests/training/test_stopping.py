@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from maskformer_jax.config import Config
+from maskformer_jax.metrics_file import read_metrics
 from maskformer_jax.training import loop, validation
-from maskformer_jax.training.metrics_log import read_metrics
 from maskformer_jax.training.stopping import EXIT_STATUS, StopRequest, StopRequestedError
 
 

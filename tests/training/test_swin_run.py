@@ -6,10 +6,10 @@ import jax
 import numpy as np
 
 from maskformer_jax.config import Config, SwinConfig
+from maskformer_jax.metrics_file import read_metrics
 from maskformer_jax.pretrained import load_pretrained
 from maskformer_jax.training.checkpoint import Checkpoints
 from maskformer_jax.training.loop import Training, train
-from maskformer_jax.training.metrics_log import read_metrics
 
 
 def test_swin_trains_resumes_and_loads(tiny_config: Config, tmp_path: Path) -> None:

@@ -25,10 +25,11 @@ from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.shapes import draw_example
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.inference import Outputs
+from maskformer_jax.metrics_file import read_metrics
 from maskformer_jax.pretrained import load_pretrained
 from maskformer_jax.training.loop import train
 from maskformer_jax.training.memory import naming_exhausted_memory
-from maskformer_jax.training.metrics_log import MetricsLog, read_metrics
+from maskformer_jax.training.metrics_log import MetricsLog
 from maskformer_jax.training.pictures import picture_saver
 from maskformer_jax.training.stopping import StopRequest
 from maskformer_jax.training.workdir_lock import LOCK_FILE, locked
