@@ -14,6 +14,7 @@ COMMANDS = {
     "eval": ("evaluate", "score a checkpoint on a data set"),
     "report": ("report", "what a run did and how good it is, as one page without network access"),
     "predict": ("predict", "segment images and folders of images"),
+    "demo": ("demo", "a page on this machine on which images are segmented"),
     "convert": ("convert", "convert a published checkpoint to ours or back"),
     "check-data": ("check_data", "find errors in a data set before training"),
     "prepare": ("prepare", "make a data set ready for training"),

@@ -72,6 +72,27 @@ class Loaded:
         )
         return to_result(run()[0])
 
+    def predict_adjustable(self, image: Any) -> Callable[[float, float], Result]:
+        """Run the network on one image, and leave the thresholds of panoptic segments open.
+
+        Args:
+            image: as `predict` takes it.
+
+        Returns:
+            A function from `object_mask_threshold` and `overlap_threshold`, 0..1, to the result. It
+            post-processes alone, and with the thresholds of `config.eval` it gives what `predict`
+            gives. Results of other tasks do not depend on them.
+
+        Raises:
+            UserError: the file cannot be read, or the array is not such an image.
+        """
+        pixels = _read(image)
+        size = _size(pixels)
+        bucket = self._evaluator.bucket_for(self._shape(size))._replace(views=())
+        resized = resize_for_eval(pixels, self.config.eval)
+        adjust = self._evaluator.run_adjustable(self.variables, bucket, resized, size)
+        return lambda object_mask, overlap: to_result(adjust(object_mask, overlap))
+
     def predict_batch(self, images: Sequence[Any]) -> list[Result]:
         """Segment many images, `config.eval.batch_size` at a time, in a few compiled programs.
 

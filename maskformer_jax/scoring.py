@@ -15,9 +15,10 @@ from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.metrics import TaskMetrics
 from maskformer_jax.evaluation.prediction_files import PredictionFiles
+from maskformer_jax.evaluation.processes import merge_processes
 from maskformer_jax.evaluation.report import report
 from maskformer_jax.evaluation.report_data import ReportData
-from maskformer_jax.evaluation.runner import Evaluator, merge_processes
+from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.evaluation.worst_examples import WorstExamples
 from maskformer_jax.image_files import encode_image
 from maskformer_jax.precision import resolve_precision

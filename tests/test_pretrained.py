@@ -231,3 +231,23 @@ def test_exports_overwrite_no_folder_and_know_their_suffixes(files, saved):
         write_workdir(saved.variables, saved.config, files / "run")
     with pytest.raises(UserError, match=r"must end in \.pkl, \.npz or \.safetensors"):
         write_published(saved.variables, saved.config, files / "model.pth")
+
+
+def test_thresholds_are_changed_without_the_network(saved, monkeypatch):
+    config = copy.deepcopy(saved.config)
+    config.eval.task, config.eval.object_mask_threshold = "panoptic", 0.3
+    config.eval.overlap_threshold = 0.1
+    loaded = dataclasses.replace(saved, config=config)
+    picture = photograph(50, 61)
+    expected = loaded.predict(picture)
+    assert len(expected.segments) > 1
+    adjust = loaded.predict_adjustable(picture)
+    monkeypatch.setattr(type(saved.model), "__call__", None)  # the network cannot run again
+    same = adjust(0.3, 0.1)
+    np.testing.assert_array_equal(same.panoptic, expected.panoptic)
+    np.testing.assert_array_equal(same.semantic, expected.semantic)
+    assert same.segments == expected.segments
+    assert [one.score for one in same.instances] == [one.score for one in expected.instances]
+    assert adjust(1.0, 0.1).segments == ()
+    fewer = adjust(0.3, 0.95).segments
+    assert len(fewer) < len(expected.segments)

@@ -32,7 +32,7 @@ from maskformer_jax.visualize.segments import (
     panoptic_overlay,
 )
 
-_MIN_DRAWN_SCORE = 0.5  # of an instance
+MIN_DRAWN_SCORE = 0.5  # of an instance
 
 
 def draw_result(
@@ -65,7 +65,7 @@ def explain_empty(result: Result, settings: EvalConfig) -> str | None:
                 f"overlap_threshold {settings.overlap_threshold}"
             )
         case InstancesView(instances) if not _drawn_instances(instances)[0]:
-            return f"no instance with a score of {_MIN_DRAWN_SCORE} or more"
+            return f"no instance with a score of {MIN_DRAWN_SCORE} or more"
     return None
 
 
@@ -117,27 +117,30 @@ def draw_comparison(
             return count_legend(picture, found[1], true[1], categories, like=panels[0])
 
 
-def shown_segments(
-    result: Result, size: Size
+def segments_of_view(
+    view: SegmentsView | ClassesView | InstancesView,
+    size: Size,
+    *,
+    least_score: float = MIN_DRAWN_SCORE,
 ) -> tuple[np.ndarray, dict[int, int], dict[int, float]]:
-    """The main view of a result as disjoint segments.
+    """A view of a result as disjoint segments.
 
     Args:
-        result: of an image. Of instances those with a score of at least 0.5 are shown, the best
-            on top.
+        view: of an image.
         size: (height, width) of the image.
+        least_score: that instances must have, of which the best is on top.
 
     Returns:
         Ids, int32 [H, W], 0 for none; the class of each id; the score of each id that has one.
     """
-    match result.main_view:
+    match view:
         case SegmentsView(id_map, segments):
             scores = {segment.segment_id: segment.score for segment in segments}
             return id_map, _label_by_id(segments), scores
         case ClassesView(label_map):
             return *_segments_of_classes(label_map), {}
         case InstancesView(instances):
-            drawn = [one for one in instances if one.score >= _MIN_DRAWN_SCORE]
+            drawn = [one for one in instances if one.score >= least_score]
             ids = _paint([one.mask for one in drawn], size)
             labels = {i: one.label for i, one in enumerate(drawn, start=1)}
             return ids, labels, {i: one.score for i, one in enumerate(drawn, start=1)}
@@ -199,7 +202,7 @@ def _true_segments(example: EvalExample) -> tuple[np.ndarray, dict[int, int]]:
 
 
 def _drawn_instances(instances: Sequence[FoundInstance]) -> tuple[list[np.ndarray], list[int]]:
-    drawn = [instance for instance in instances if instance.score >= _MIN_DRAWN_SCORE]
+    drawn = [instance for instance in instances if instance.score >= MIN_DRAWN_SCORE]
     return [instance.mask for instance in drawn], [instance.label for instance in drawn]
 
 

@@ -29,7 +29,7 @@ from maskformer_jax.postprocess.mask_readers import read_masks
 from maskformer_jax.postprocess.panoptic import panoptic_reader
 from maskformer_jax.postprocess.semantic import semantic_reader
 from maskformer_jax.precision import at_least_float32_dtype, multiply_in
-from maskformer_jax.types import Predictions
+from maskformer_jax.types import Predictions, Size
 
 # Variables and a batch, a tree of arrays with a leading axis B, to a tree of such arrays.
 Program = Callable[[Any, Any], Any]
@@ -100,16 +100,48 @@ def make_inference(
     return inference
 
 
+def make_adjustable(
+    settings: EvalConfig, categories: Sequence[Category], *, sizes: ImageSizes | SizeBounds
+) -> Program:
+    """A function from (unused variables and) predictions, sizes and thresholds to `Outputs`.
+
+    The thresholds, float32 [B, 2], are those of a panoptic segmentation: `object_mask_threshold`
+    and `overlap_threshold`.
+
+    Args:
+        settings: task and rules.
+        categories: K categories in label order.
+        sizes: see `make_inference`.
+    """
+
+    def infer_one(one: tuple[Predictions, Any, Array]) -> Outputs:
+        predictions, data, (object_mask, overlap) = one
+        infer = make_postprocess(settings, categories, thresholds=(object_mask, overlap))
+        return infer(*predictions, image_sizes(sizes, data))
+
+    def postprocess(_: Any, batch: tuple[Predictions, Any, Array]) -> Outputs:
+        return jax.lax.map(infer_one, batch)
+
+    return postprocess
+
+
 def make_postprocess(
-    settings: EvalConfig, categories: Sequence[Category]
+    settings: EvalConfig,
+    categories: Sequence[Category],
+    *,
+    thresholds: tuple[Any, Any] | None = None,
 ) -> Callable[[Array | None, Array, ImageSizes], Outputs]:
     """A function from class logits, mask logits and sizes of one image to its `Outputs`.
 
     Args:
         settings: task, rules and thresholds.
         categories: K categories in label order.
+        thresholds: `object_mask_threshold` and `overlap_threshold` where they are data.
     """
     task = settings.task
+    if thresholds is None:
+        thresholds = (settings.object_mask_threshold, settings.overlap_threshold)
+    object_mask_threshold, overlap_threshold = thresholds
     is_thing = np.array([category.is_thing for category in categories])
 
     general = settings.semantic_rule == "general"
@@ -132,8 +164,8 @@ def make_postprocess(
             readers["panoptic"] = panoptic_reader(
                 class_logits,
                 is_thing,
-                object_mask_threshold=settings.object_mask_threshold,
-                overlap_threshold=settings.overlap_threshold,
+                object_mask_threshold=object_mask_threshold,
+                overlap_threshold=overlap_threshold,
             )
         if task != "semantic":
             readers["instances"] = instance_reader(
@@ -185,3 +217,19 @@ def image_sizes(sizes: ImageSizes | SizeBounds, data: Array) -> ImageSizes:
         return sizes
     padded, image, output = ((size[0], size[1]) for size in data)
     return ImageSizes(padded, image, output, bounds=sizes)
+
+
+def crop_outputs(outputs: Outputs, size: Size) -> Outputs:
+    """The results of one image, cut from arrays that may be larger."""
+    height, width = size
+
+    def crop(maps: np.ndarray | None) -> np.ndarray | None:
+        return None if maps is None else maps[..., :height, :width]
+
+    panoptic, instances = outputs.panoptic, outputs.instances
+    return Outputs(
+        semantic=crop(outputs.semantic),
+        panoptic=None if panoptic is None else panoptic._replace(id_map=crop(panoptic.id_map)),
+        instances=None if instances is None else instances._replace(masks=crop(instances.masks)),
+        semantic_tta=crop(outputs.semantic_tta),
+    )

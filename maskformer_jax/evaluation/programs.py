@@ -16,6 +16,7 @@ from maskformer_jax.evaluation.buckets import Bucket
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import (
     Program,
+    make_adjustable,
     make_augmented,
     make_inference,
     make_network,
@@ -70,6 +71,13 @@ class Programs:
     def augment(self, views: Views) -> Program:
         """From (unused variables and) predictions and sizes of all views to labels."""
         return self._runner(_augmented_key(views), lambda: self._augmented(views))
+
+    def adjust(self, bucket: Bucket) -> Program:
+        """From (unused variables and) predictions, sizes and thresholds to `Outputs`."""
+        return self._runner(
+            ("adjust", bucket._replace(views=())),
+            lambda: make_adjustable(self._config.eval, self._categories, sizes=self.sizes(bucket)),
+        )
 
     def lower(self, variables: Any, bucket: Bucket) -> jax.stages.Lowered:
         """Lower the program of `infer` for variables, or their shapes, without compiling it."""

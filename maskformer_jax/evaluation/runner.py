@@ -12,11 +12,11 @@ from jaxtyping import Int, UInt8
 from maskformer_jax.categories import Category
 from maskformer_jax.config import Config
 from maskformer_jax.data.eval_examples import EvalExample, ImageShape
-from maskformer_jax.distributed import gather, is_primary
+from maskformer_jax.distributed import is_primary
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.buckets import Bucket, BucketPool, Plan, plan_buckets, round_up
 from maskformer_jax.evaluation.devices import LocalDevices
-from maskformer_jax.evaluation.inference import Outputs, extent_of
+from maskformer_jax.evaluation.inference import Outputs, crop_outputs, extent_of
 from maskformer_jax.evaluation.metrics import TaskMetrics
 from maskformer_jax.evaluation.programs import Programs
 from maskformer_jax.evaluation.views import add_views, expand_views, make_views, view_sizes
@@ -167,6 +167,27 @@ class Evaluator:
 
         return results
 
+    def run_adjustable(
+        self, variables: Any, bucket: Bucket, image: Image, output_size: Size
+    ) -> Callable[[float, float], Outputs]:
+        """Run the network on one image and leave the thresholds open; arguments as for `run`.
+
+        Returns:
+            From `object_mask_threshold` and `overlap_threshold` to the results.
+        """
+        images, sizes = self._stack(bucket, [image], [output_size])
+        network = self._programs.network(bucket)
+        predictions = network(variables, (images, extent_of(sizes, exact=bucket.exact)))
+
+        def results(object_mask_threshold: float, overlap_threshold: float) -> Outputs:
+            pair = (object_mask_threshold, overlap_threshold)
+            thresholds = np.full((len(sizes), 2), pair, np.float32)
+            outputs = self._programs.adjust(bucket)((), (predictions, sizes, thresholds))
+            arrays = jax.tree.map(lambda array: np.asarray(array[0]), outputs)
+            return crop_outputs(arrays, output_size)
+
+        return results
+
     def evaluate(
         self,
         variables: Any,
@@ -262,30 +283,6 @@ class Evaluator:
             batch[i, :height, :width] = image
             sizes[i] = self._programs.padded((height, width)), (height, width), output_size
         return batch, sizes
-
-
-def crop_outputs(outputs: Outputs, size: Size) -> Outputs:
-    """The results of one image, cut from arrays that may be larger."""
-    height, width = size
-
-    def crop(maps: np.ndarray | None) -> np.ndarray | None:
-        return None if maps is None else maps[..., :height, :width]
-
-    panoptic, instances = outputs.panoptic, outputs.instances
-    return Outputs(
-        semantic=crop(outputs.semantic),
-        panoptic=None if panoptic is None else panoptic._replace(id_map=crop(panoptic.id_map)),
-        instances=None if instances is None else instances._replace(masks=crop(instances.masks)),
-        semantic_tta=crop(outputs.semantic_tta),
-    )
-
-
-def merge_processes(metrics: TaskMetrics) -> TaskMetrics:
-    """Merge the metrics of all processes; every process must call this."""
-    first, *others = gather(metrics)
-    for other in others:
-        first.merge(other)
-    return first
 
 
 def _read(reader: Iterator[EvalExample], shape: ImageShape) -> EvalExample:

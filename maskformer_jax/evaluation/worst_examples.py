@@ -11,7 +11,7 @@ from maskformer_jax.categories import Category
 from maskformer_jax.data.eval_examples import EvalExample
 from maskformer_jax.data.panoptic import encode_ids
 from maskformer_jax.data.transforms import resize_id_map, resize_image, shortest_edge_size
-from maskformer_jax.evaluation.drawing import shown_segments, true_segments
+from maskformer_jax.evaluation.drawing import segments_of_view, true_segments
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.result import to_result
 from maskformer_jax.image_files import encode_image
@@ -88,7 +88,7 @@ def encode_example(
     size = shortest_edge_size(example.original_size, _SHORT_SIDE, _LONG_SIDE)
     if min(size) > min(example.original_size):
         size = example.original_size
-    predicted = shown_segments(to_result(outputs), example.original_size)
+    predicted = segments_of_view(to_result(outputs).main_view, example.original_size)
     layers = [_layer("prediction", *predicted, categories, size=size)]
     truth = true_segments(example, like=outputs)
     if truth is not None:

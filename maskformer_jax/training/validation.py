@@ -15,8 +15,9 @@ from maskformer_jax.distributed import gather, is_primary
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.evaluation.metrics import TaskMetrics
+from maskformer_jax.evaluation.processes import merge_processes
 from maskformer_jax.evaluation.report_data import ReportData
-from maskformer_jax.evaluation.runner import Evaluator, merge_processes
+from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.evaluation.worst_examples import WorstExamples
 from maskformer_jax.training.mesh import local_devices, replicated
 from maskformer_jax.training.metrics_log import MetricsLog, was_evaluated
