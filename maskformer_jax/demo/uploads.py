@@ -35,8 +35,8 @@ class TooLargeError(UserError):
 def decode_upload(data: bytes, limits: Limits) -> UInt8[np.ndarray, "h w 3"]:
     """Decode an image and shrink it to the largest side allowed.
 
-    The number of pixels is read from the header first, so that a small file which would fill the memory is
-    refused before it is decoded.
+    The number of pixels is read from the header first, so that a small file which would fill the
+    memory is refused before it is decoded.
 
     Raises:
         TooLargeError: the image has too many pixels.
@@ -46,7 +46,7 @@ def decode_upload(data: bytes, limits: Limits) -> UInt8[np.ndarray, "h w 3"]:
     if pixels is None or pixels > 1e6 * limits.megapixels:
         count = "too many" if pixels is None else f"{pixels / 1e6:.0f}"
         raise TooLargeError(
-            f"{NAME}: has {count} megapixels, but at most {limits.megapixels:g} are taken; shrink it"
+            f"{NAME}: has {count} megapixels, but at most {limits.megapixels:g} are taken"
         )
     image = decode_image(data, name=NAME)
     if max(image.shape[:2]) <= limits.side:
