@@ -79,12 +79,18 @@ def shortest_edge_sizes(
 def resize_image(
     image: UInt8[np.ndarray, "h w 3"], size: Size
 ) -> UInt8[np.ndarray, "new_h new_w 3"]:
-    """Resize with Pillow's bilinear filter, which is antialiased when shrinking."""
+    """Resize with Pillow's bilinear filter, which is antialiased when shrinking.
+
+    Each pass rounds to 8 bits, so their order shows in the last bit. All versions of Pillow that
+    the published models ran with do columns first; newer ones do rows first where that is faster.
+    """
     if image.shape[:2] == size:
         return image
     height, width = size
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-    return np.array(resized)
+    picture = Image.fromarray(image)
+    for new_size in ((width, image.shape[0]), (width, height)):
+        picture = picture.resize(new_size, Image.Resampling.BILINEAR)
+    return np.array(picture)
 
 
 def resize_label_map(

@@ -32,6 +32,29 @@ def test_image_resize_equals_published_code(golden):
     )
 
 
+def shrink_rows(image, size):
+    """Pillow's bilinear filter along axis 0, from its definition."""
+    scale = len(image) / size
+    assert scale >= 1
+    rows = []
+    for row in range(size):
+        center = (row + 0.5) * scale
+        weights = np.maximum(1 - np.abs(np.arange(len(image)) + 0.5 - center) / scale, 0)
+        fixed = np.floor(weights / weights.sum() * 2**22 + 0.5).astype(np.int64)
+        rows.append((np.tensordot(fixed, image.astype(np.int64), 1) + 2**21) >> 22)
+    return np.clip(rows, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(20, 70), (40, 20), (13, 13)])
+def test_columns_are_resized_before_rows(size):
+    # Newer versions of Pillow would do the rows of the first of these sizes first.
+    image = np.random.default_rng(0).integers(0, 256, (120, 90, 3), dtype=np.uint8)
+    columns = shrink_rows(image.swapaxes(0, 1), size[1]).swapaxes(0, 1)
+    np.testing.assert_array_equal(resize_image(image, size), shrink_rows(columns, size[0]))
+    rows_first = shrink_rows(shrink_rows(image, size[0]).swapaxes(0, 1), size[1]).swapaxes(0, 1)
+    assert (resize_image(image, size) != rows_first).any()
+
+
 def test_label_resize_equals_published_code(golden):
     cases = list(golden_sizes(golden, "data/labels_"))
     assert len(cases) == 4
