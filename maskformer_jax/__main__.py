@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": ("predict", "segment images and folders of images"),
     "demo": ("demo", "a page on this machine on which images are segmented"),
     "convert": ("convert", "convert a published checkpoint to ours or back"),
+    "export": ("export", "write a model as one file that runs without this package"),
     "check-data": ("check_data", "find errors in a data set before training"),
     "prepare": ("prepare", "make a data set ready for training"),
     "benchmark": ("benchmark", "measure how fast models run here, alone or beside PyTorch"),

@@ -1,0 +1,1 @@
+"""A model as one file that runs wherever JAX does, without this package."""
