@@ -68,6 +68,13 @@ def run(argv: Sequence[str]) -> None:
         base = load_config(arguments.config) if arguments.config else None
         _prepare(arguments.data, workdir, base, arguments.checkpoint, arguments.steps)
     config = override_config(load_config(recipe), overrides)
+    if not (config.train.init_checkpoint or config.train.init_backbone):
+        print(
+            "warning: without --checkpoint all weights start from random numbers, which takes long "
+            "and many images; weights for the backbone help: "
+            "--config.train.init_backbone=FILE (docs/checkpoints.md)",
+            flush=True,
+        )
     if not arguments.recipe_only:
         _train(config, workdir)
 
@@ -83,13 +90,6 @@ def _prepare(
     if prepared.recipe is None:
         raise UserError(f"{data}: the data has problems; they are listed above")
     print(f"\nwrote {prepared.recipe}", flush=True)
-    if checkpoint is None and not load_config(prepared.recipe).train.init_backbone:
-        print(
-            "warning: without --checkpoint all weights start from random numbers, which takes long "
-            "and many images; weights for the backbone help: "
-            "--config.train.init_backbone=FILE (docs/checkpoints.md)",
-            flush=True,
-        )
 
 
 def _train(config: Config, workdir: Path) -> None:
