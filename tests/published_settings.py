@@ -219,6 +219,8 @@ OPTIONS: dict[type, set[str]] = {
             "init_checkpoint",
             "init_missing",
             "log_every",
+            "patience",
+            "trackers",
             "keep_checkpoints",
             "profile_steps",
         ),

@@ -18,6 +18,7 @@ from absl import logging
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.categories import DatasetInfo
 from maskformer_jax.checkpoints.digests import find_damage
+from maskformer_jax.checkpoints.named_steps import is_named_step, order_steps
 from maskformer_jax.config import Config
 from maskformer_jax.config.io import read_json, to_json
 from maskformer_jax.config.paths import is_class_file, relative_to_workdir
@@ -90,7 +91,8 @@ def restore_model_variables(path: Path, template: Any) -> dict[str, Any]:
 
     Args:
         path: a single checkpoint, or a workdir or its `checkpoints` folder. Of the latter, the
-            newest readable checkpoint is used; a warning names those that are damaged.
+            newest readable checkpoint is used; a warning names those that are damaged. `best` and
+            `last` stand for a step.
         template: the shapes and dtypes, as `jax.eval_shape(model.init, ...)` gives them.
 
     Raises:
@@ -198,8 +200,11 @@ def newest_step(path: Path) -> int | None:
 
 
 def _candidates(path: Path) -> list[Path]:
+    """The checkpoints that a path means, the first of which is to be used if it can be read."""
     if path.name.isdigit() and (path / "model").is_dir():
         return [path]
+    if is_named_step(path):
+        return order_steps(path.name, _candidates(path.parent))
     return checkpoint_steps(path / CHECKPOINTS) or checkpoint_steps(path)
 
 

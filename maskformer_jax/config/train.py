@@ -72,6 +72,9 @@ class TrainConfig:
     log_every: int = 50
     checkpoint_every: int = 5_000
     eval_every: int = 5_000
+    patience: int = 0  # evaluations without a better main metric that end a run; 0: none do
+    # Services that get the metrics beside TensorBoard, if they are installed.
+    trackers: tuple[Literal["wandb", "mlflow"], ...] = ()
     keep_checkpoints: int = 2  # the newest ones; the best is kept in addition
     profile_steps: tuple[int, ...] = ()  # (first, last) to trace with jax.profiler; empty: none
 
@@ -88,6 +91,7 @@ class TrainConfig:
             "keep_checkpoints",
             "profile_steps",
         )
+        yield from require_range(self, path, 0, float("inf"), "0 or more", "patience")
         steps = self.profile_steps
         yield from require(
             not steps or (len(steps) == 2 and steps[0] <= steps[1]),

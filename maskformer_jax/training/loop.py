@@ -30,6 +30,7 @@ from flax import linen as nn
 
 from maskformer_jax.checkpoints.workdir import CHECKPOINTS, checkpoint_steps, write_description
 from maskformer_jax.config import Config, DistributedConfig, TrainConfig
+from maskformer_jax.config.fields import walk_fields
 from maskformer_jax.config.io import to_json
 from maskformer_jax.data.pipeline import train_batches
 from maskformer_jax.data.registry import load_dataset_info
@@ -39,6 +40,7 @@ from maskformer_jax.models.build import build_model
 from maskformer_jax.progress import Progress
 from maskformer_jax.run_record import record_start
 from maskformer_jax.training.checkpoint import Checkpoints
+from maskformer_jax.training.early_stopping import has_stalled
 from maskformer_jax.training.full_disk import naming_full_disk
 from maskformer_jax.training.memory import naming_exhausted_memory
 from maskformer_jax.training.mesh import abstract_arrays, make_mesh, put_batch, state_shardings
@@ -54,6 +56,7 @@ from maskformer_jax.training.step import make_train_step
 from maskformer_jax.training.step_metrics import StepMetrics, step_image_ids
 from maskformer_jax.training.stopping import StopRequest
 from maskformer_jax.training.throughput import Throughput
+from maskformer_jax.training.trackers import require_trackers
 from maskformer_jax.training.validation import Validation
 from maskformer_jax.training.workdir_lock import locked
 
@@ -135,6 +138,7 @@ def train(
     ):
         shared = replace(config, distributed=DistributedConfig())
         require_same(to_json(shared), what="config")
+        require_trackers(config.train.trackers)
         data = open_data(config)
         changes = gather(check_resume(workdir, shared, data.info) if is_primary() else [])[0]
         training = Training(config)
@@ -205,7 +209,13 @@ def _run_steps(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         ) as batches,
-        MetricsLog(workdir, resume_step=start, enabled=is_primary()) as log,
+        MetricsLog(
+            workdir,
+            resume_step=start,
+            enabled=is_primary(),
+            trackers=settings.trackers,
+            config={field.path: field.value for field in walk_fields(config)},
+        ) as log,
         StopRequest() as stop,
         Profiler(workdir, settings.profile_steps if is_primary() else ()) as profiler,
         Progress(
@@ -230,6 +240,8 @@ def _run_steps(
                     validation.run(state, step=start, stop=stop)
             if stop.stopped:
                 return _Stop(stop.cause, stop.exit_status, start)
+        if has_stalled(workdir, config):
+            return None
 
         for step in range(start + 1, settings.num_steps + 1):
             # Take a batch.
@@ -268,11 +280,14 @@ def _run_steps(
 
             # Save; a request to stop may have come during the evaluation.
             stopping = stop.stopped
-            if save_due or stopping:
+            stalled = scores is not None and has_stalled(workdir, config)
+            if save_due or stopping or stalled:
                 with throughput.paused():
                     checkpoints.save(state, config, scores)
             if stopping:
                 return _Stop(stop.cause, stop.exit_status, step)
+            if stalled:
+                break
     return None
 
 

@@ -1,17 +1,18 @@
-"""The metrics of a run, in `metrics.jsonl` and as TensorBoard events."""
+"""The metrics of a run, in `metrics.jsonl` and in trackers."""
 
 import json
-import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from maskformer_jax.errors import UserError
 from maskformer_jax.json_files import finite
 from maskformer_jax.metrics_file import METRICS_FILE, read_metrics
+from maskformer_jax.training.trackers import open_trackers
 
 
 class MetricsLog:
-    """Appends one JSON object per line, each with `step`, and the same numbers to TensorBoard.
+    """Appends one JSON object per line, each with `step`, and the same numbers to trackers.
 
     Floats are written so that they read back exactly. A context manager.
 
@@ -20,9 +21,19 @@ class MetricsLog:
         resume_step: the step the run resumes from. Lines of later steps are removed first: a run
             that was killed may have logged steps after its last checkpoint.
         enabled: False writes nothing; for all processes but the first.
+        trackers: services that get the same numbers, see `train.trackers`.
+        config: the fields of the run by their path, for these services.
     """
 
-    def __init__(self, workdir: Path, *, resume_step: int, enabled: bool = True) -> None:
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        resume_step: int,
+        enabled: bool = True,
+        trackers: Sequence[str] = (),
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
         self._path = workdir / METRICS_FILE
         self._enabled = enabled
         if not enabled:
@@ -30,7 +41,9 @@ class MetricsLog:
         workdir.mkdir(parents=True, exist_ok=True)
         _drop_after(self._path, resume_step)
         self._file = self._path.open("a", encoding="utf-8")
-        self._events = _open_events(workdir / "tensorboard", first_step=resume_step + 1)
+        self._trackers = open_trackers(
+            trackers, workdir, first_step=resume_step + 1, config=config or {}
+        )
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -38,14 +51,14 @@ class MetricsLog:
     def __exit__(self, *exception: object) -> None:
         if not self._enabled:
             return
-        try:
-            self._file.close()
-            self._events.close()
-        except OSError:
-            # tensorboardX would try again when the process ends, and print that it failed again.
-            self._events.file_writer.event_writer = _Closed()
-            if exception[0] is None:
-                raise
+        failure: OSError | None = None
+        for close in (self._file.close, *(tracker.close for tracker in self._trackers)):
+            try:
+                close()
+            except OSError as error:
+                failure = failure or error
+        if failure is not None and exception[0] is None:
+            raise failure
 
     def write(
         self, step: int, values: dict[str, Any], details: dict[str, Any] | None = None
@@ -68,22 +81,15 @@ class MetricsLog:
             self._file.flush()
         except OSError as error:
             raise UserError(f"cannot write {self._path}: {error.strerror or error}") from error
-        for name, value in values.items():
-            if line[name] is None:  # tensorboardX would warn of it
-                continue
-            self._events.add_scalar(name, value, step)
+        numbers = {name: line[name] for name in values if line[name] is not None}
+        for tracker in self._trackers:
+            tracker.scalars(step, numbers)
 
     def picture(self, step: int, name: str, image: Any) -> None:
-        """Add a picture, uint8 RGB [H, W, 3], to TensorBoard."""
+        """Show a picture, uint8 RGB [H, W, 3], in the trackers."""
         if self._enabled:
-            self._events.add_image(name, image, step, dataformats="HWC")
-
-
-class _Closed:
-    """Stands in for an event writer that could not be closed."""
-
-    def close(self) -> None:
-        """Do nothing."""
+            for tracker in self._trackers:
+                tracker.picture(step, name, image)
 
 
 def was_evaluated(workdir: Path, step: int) -> bool:
@@ -92,20 +98,6 @@ def was_evaluated(workdir: Path, step: int) -> bool:
         line["step"] == step and any(name.startswith("eval/") for name in line)
         for line in read_metrics(workdir)
     )
-
-
-def _open_events(folder: Path, *, first_step: int) -> Any:
-    # tensorboardX imports PyTorch if it is installed, which takes seconds and is not needed here.
-    # None marks a module as not importable, which tensorboardX handles.
-    absent = "torch" not in sys.modules
-    if absent:
-        sys.modules["torch"] = None  # type: ignore[assignment]
-    try:
-        from tensorboardX import SummaryWriter
-    finally:
-        if absent:
-            del sys.modules["torch"]
-    return SummaryWriter(str(folder), purge_step=first_step)
 
 
 def _drop_after(path: Path, step: int) -> None:
