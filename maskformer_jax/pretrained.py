@@ -1,7 +1,7 @@
 """Loading checkpoints of any kind, ready to use."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from maskformer_jax.data.images import load_image, read_image_size
 from maskformer_jax.data.label_names import names_match
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation.frames import segment_frames
 from maskformer_jax.evaluation.result import Result, to_result
 from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.models.build import build_model
@@ -159,6 +160,25 @@ class Loaded:
             run = evaluator.run(self.variables, bucket, resized, output_sizes)
             for (index, one), outputs in zip(pixels.items(), run(), strict=True):
                 yield index, one, to_result(outputs)
+
+    def predict_frames(
+        self, frames: Iterable[UInt8[np.ndarray, "h w 3"]]
+    ) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], Result]]:
+        """Segment images of one size as they come, and yield each with its result, in order.
+
+        `config.eval.batch_size` are in memory at a time, and as many that wait for the device.
+
+        Args:
+            frames: RGB uint8 [H, W, 3], for example those of a video.
+
+        Raises:
+            UserError: a frame is no such image, or has another size than the first.
+        """
+        images = (_read(frame) for frame in frames)
+        for image, outputs in segment_frames(
+            self._evaluator, self.variables, images, self.config.eval
+        ):
+            yield image, to_result(outputs)
 
     def _shape(self, size: Size) -> ImageShape:
         return ImageShape(eval_size(size, self.config.eval), size)

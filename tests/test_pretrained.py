@@ -251,3 +251,18 @@ def test_thresholds_are_changed_without_the_network(saved, monkeypatch):
     assert adjust(1.0, 0.1).segments == ()
     fewer = adjust(0.3, 0.95).segments
     assert len(fewer) < len(expected.segments)
+
+
+def test_frames_have_the_results_that_they_have_alone(saved):
+    config = copy.deepcopy(saved.config)
+    config.eval.batch_size = 2
+    loaded = dataclasses.replace(saved, config=config)
+    frames = [photograph(40, 50)[:, ::step] for step in (1, -1, 1)]
+    frames = [np.ascontiguousarray(frame) for frame in frames]
+    found = list(loaded.predict_frames(iter(frames)))
+    assert len(found) == 3
+    for frame, (image, result) in zip(frames, found, strict=True):
+        np.testing.assert_array_equal(image, frame)
+        np.testing.assert_array_equal(result.semantic, saved.predict(frame).semantic)
+    with pytest.raises(UserError, match="but the first was"):
+        list(loaded.predict_frames([photograph(40, 50), photograph(50, 40)]))

@@ -76,8 +76,9 @@ class CommandParser(argparse.ArgumentParser):
             type=user_path,
             required=True,
             metavar="PATH",
-            help="a workdir, one checkpoint in it (a step, best or last), a Hugging Face folder, or a "
-            "published .pkl (or its tensors in a .pth, .safetensors or .npz), which needs --config",
+            help="a workdir, one checkpoint in it (a step, best or last), a Hugging Face folder, "
+            "or a published .pkl (or its tensors in a .pth, .safetensors or .npz), which needs "
+            "--config",
         )
 
     def read(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

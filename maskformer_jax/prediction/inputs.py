@@ -1,5 +1,7 @@
 """Finding the images to predict, and naming their result files."""
 
+import glob
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,7 +22,7 @@ def find_images(inputs: Sequence[Path], *, output: Path) -> list[tuple[Path, Pat
         UserError: an input does not exist, is not an image, or no image is found.
     """
     found: dict[Path, tuple[Path, Path]] = {}
-    for given in inputs:
+    for given in expand_patterns(inputs):
         if given.is_dir():
             if given.resolve() == output.resolve():
                 raise UserError(f"the output folder {output} is also an input; choose another one")
@@ -41,6 +43,29 @@ def find_images(inputs: Sequence[Path], *, output: Path) -> list[tuple[Path, Pat
         places = ", ".join(map(str, inputs)) or "no path at all"
         raise UserError(f"no image in {places}; supported are {_suffix_list()}")
     return list(found.values())
+
+
+def expand_patterns(inputs: Sequence[Path]) -> list[Path]:
+    """Replace patterns such as `photos/*.jpg` that no shell has expanded by what they match.
+
+    A path that exists is taken as it is, whatever characters it has.
+
+    Raises:
+        UserError: a pattern matches nothing, or an input is a URL.
+    """
+    found: list[Path] = []
+    for given in inputs:
+        text = str(given)
+        if re.match(r"[a-z][a-z0-9+.-]+:/", text):  # Path has made one slash of two
+            raise UserError(f"{text} is a URL, which is not read; save it as a file first")
+        if given.exists() or not glob.has_magic(text):
+            found.append(given)
+            continue
+        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207
+        if not matches:
+            raise UserError(f"nothing matches {text}")
+        found += matches
+    return found
 
 
 def name_outputs(relative_paths: Iterable[Path]) -> list[str]:

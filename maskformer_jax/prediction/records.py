@@ -67,7 +67,7 @@ def describe_panoptic(view: SegmentsView, categories: Sequence[Category]) -> lis
     """The segments of a panoptic result, largest first."""
     records = []
     for segment in view.segments:
-        record = _describe(view.id_map == segment.segment_id, segment.label, categories)
+        record = describe_mask(view.id_map == segment.segment_id, segment.label, categories)
         record["id"] = segment.segment_id
         record["is_thing"] = segment.is_thing
         record["score"] = round(segment.score, 4)
@@ -80,7 +80,7 @@ def describe_classes(
 ) -> list[SegmentRecord]:
     """One record per class present in a label map, largest first; void has none."""
     labels = np.unique(label_map[label_map != VOID]).tolist()
-    records = [_describe(label_map == label, label, categories) for label in labels]
+    records = [describe_mask(label_map == label, label, categories) for label in labels]
     return sorted(records, key=lambda record: -record["area"])
 
 
@@ -100,9 +100,10 @@ def describe_instances(result: Result, categories: Sequence[Category]) -> list[I
     ]
 
 
-def _describe(
+def describe_mask(
     mask: Bool[np.ndarray, "h w"], label: int, categories: Sequence[Category]
 ) -> SegmentRecord:
+    """The record of one segment, which has at least one pixel."""
     (top, bottom), (left, right) = (
         np.flatnonzero(mask.any(axis=axis))[[0, -1]].tolist() for axis in (1, 0)
     )

@@ -122,13 +122,13 @@ def segment_shades(labels: Sequence[int], categories: Sequence[Category]) -> lis
         name = category.name
         if category.is_thing and labels.count(label) > 1:
             name = f"{name} {number + 1}"
-        color = _shade(category.color, number) if category.is_thing else category.color
+        color = shade(category.color, number) if category.is_thing else category.color
         shades.append(Category(name=name, color=color, is_thing=category.is_thing))
     return shades
 
 
-def _shade(color: tuple[int, int, int], number: int) -> tuple[int, int, int]:
-    """The colour itself for number 0, else one of similar hue and lightness."""
+def shade(color: tuple[int, int, int], number: int) -> tuple[int, int, int]:
+    """The colour of a segment by its number in its class: for 0 that of the class itself."""
     if number == 0:
         return color
     hue, lightness, saturation = colorsys.rgb_to_hls(*(channel / 255 for channel in color))
