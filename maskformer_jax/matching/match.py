@@ -20,7 +20,7 @@ MAX_COST = 1e30  # larger absolute costs are treated as not finite: their sums c
 
 
 def match(
-    cost: Float[Array, "b l q n"],
+    cost: Float[Array | np.ndarray, "b l q n"],
     segment_valid: Bool[Array | np.ndarray, "b n"],
     *,
     matcher: Literal["auto", "scipy", "jax"] = "auto",
@@ -54,7 +54,7 @@ def match(
         solve = jax.shard_map(
             solve, mesh=mesh, in_specs=(spec, spec), out_specs=spec, check_vma=False
         )
-    segment_valid = jnp.asarray(segment_valid)
+    cost, segment_valid = jnp.asarray(cost), jnp.asarray(segment_valid)
     # SciPy raises on NaN, and some backends swallow exceptions in a callback.
     return solve(replace_nonfinite(jax.lax.stop_gradient(cost), segment_valid), segment_valid)
 
