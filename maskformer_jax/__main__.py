@@ -13,6 +13,7 @@ COMMANDS = {
     "finetune": ("finetune", "train on your own data: from a folder to a model and its scores"),
     "eval": ("evaluate", "score a checkpoint on a data set"),
     "report": ("report", "what a run did and how good it is, as one page without network access"),
+    "queries": ("queries", "what the queries of a model specialise in, as one page"),
     "predict": ("predict", "segment images and folders of images"),
     "demo": ("demo", "a page on this machine on which images are segmented"),
     "convert": ("convert", "convert a published checkpoint to ours or back"),
