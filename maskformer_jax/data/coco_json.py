@@ -19,7 +19,7 @@ class ListedImage(NamedTuple):
     source_id: ImageId  # as it is in the file
     name: str  # `image_name` of it
     file_name: str
-    size: Size
+    size: Size | None  # None where the file does not say
 
 
 def list_images(fields: Any, path: Path) -> dict[ImageId, ListedImage]:
@@ -44,10 +44,15 @@ def list_images(fields: Any, path: Path) -> dict[ImageId, ListedImage]:
             )
         # Windows tools write backslashes.
         file_name = file_name.replace("\\", "/")
-        size = int(entry["height"]), int(entry["width"])
+        size = _read_size(entry)
         images[image_id] = ListedImage(image_id, image_name(image_id, file_name), file_name, size)
     require_unique([image.name for image in images.values()], what="image id", where=str(path))
     return images
+
+
+def _read_size(entry: Any) -> Size | None:
+    height, width = entry.get("height"), entry.get("width")
+    return None if height is None or width is None else (int(height), int(width))
 
 
 def image_name(image_id: ImageId, file_name: str) -> str:
@@ -95,9 +100,11 @@ def labels_by_category_id(fields: Any, info: DatasetInfo, path: Path) -> dict[in
     return labels
 
 
-def check_listed_size(shape: tuple[int, ...], size: Size, *, image: Path, listing: str) -> None:
-    """Raise a UserError unless a decoded image has the size that the JSON file states."""
-    if shape[:2] != size:
+def check_listed_size(
+    shape: tuple[int, ...], size: Size | None, *, image: Path, listing: str
+) -> None:
+    """Raise a UserError unless a decoded image has the size that the JSON file states, if any."""
+    if size is not None and shape[:2] != size:
         swapped = " (is the image rotated by its EXIF tag?)" if shape[1::-1] == size else ""
         raise UserError(
             f"{image}: the image is {shape[0]} x {shape[1]} (height x width), but {listing} says "

@@ -17,7 +17,7 @@ from maskformer_jax.data.coco_json import (
 from maskformer_jax.data.coco_masks import is_empty
 from maskformer_jax.data.coco_masks import to_rle as _to_rle
 from maskformer_jax.data.example import Example, Instance
-from maskformer_jax.data.images import decode_image
+from maskformer_jax.data.images import decode_image, read_image_size
 from maskformer_jax.data.location import check_root, missing_data, read_file
 from maskformer_jax.data.orientation import require_clear_orientation
 from maskformer_jax.data.run_lengths import bounding_box, mask_area
@@ -81,12 +81,14 @@ class CocoInstanceSource:
         check_listed_size(image.shape, listed.size, image=path, listing=self._path)
         if not self._trust_exif:
             require_clear_orientation(data, name=str(path))
-        instances = tuple(self._read_instance(x, listed) for x in annotations)
+        size = image.shape[:2]
+        instances = tuple(self._read_instance(x, listed, size) for x in annotations)
         return Example(listed.name, image, instances=instances, source_id=listed.source_id)
 
     def image_size(self, index: int) -> Size:
-        """Return the (height, width) of an image that the JSON file states."""
-        return self._entries[index].image.size
+        """Return the (height, width) of an image from the JSON file, else from its header."""
+        path = self._image_path(index)
+        return self._entries[index].image.size or read_image_size(path, name=str(path))
 
     def encoded_image(self, index: int) -> bytes:
         """Return the encoded image as stored."""
@@ -97,9 +99,11 @@ class CocoInstanceSource:
         paths = [folder / self._entries[index].image.file_name for folder in self._folders]
         return next((path for path in paths if path.is_file()), paths[0])
 
-    def _read_instance(self, annotation: dict[str, Any], image: ListedImage) -> Instance:
+    def _read_instance(
+        self, annotation: dict[str, Any], image: ListedImage, size: Size
+    ) -> Instance:
         try:
-            rle = _to_rle(annotation["segmentation"], image.size)
+            rle = _to_rle(annotation["segmentation"], size)
         except Exception as error:  # pycocotools raises bare exceptions
             raise UserError(
                 f"{self._path}: the mask of annotation {annotation.get('id')} of image "

@@ -16,7 +16,7 @@ from maskformer_jax.data.coco_json import (
     wrong_format,
 )
 from maskformer_jax.data.example import Example, PanopticLabels, PanopticSegment
-from maskformer_jax.data.images import check_same_size, decode_image
+from maskformer_jax.data.images import check_same_size, decode_image, read_image_size
 from maskformer_jax.data.location import check_root, missing_data, read_file
 from maskformer_jax.data.orientation import require_clear_orientation
 from maskformer_jax.data.panoptic import check_segments, decode_id_map, fill_areas, to_label_map
@@ -114,8 +114,9 @@ class CocoPanopticSource:
         return Example(listed.name, image, label_map, panoptic, source_id=listed.source_id)
 
     def image_size(self, index: int) -> Size:
-        """Return the (height, width) of an image that the JSON file states."""
-        return self._entries[index].image.size
+        """Return the (height, width) of an image from the JSON file, else from its header."""
+        path = self._image_path(index)
+        return self._entries[index].image.size or read_image_size(path, name=str(path))
 
     def encoded_image(self, index: int) -> bytes:
         """Return the encoded image as stored."""

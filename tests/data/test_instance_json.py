@@ -4,6 +4,7 @@ import json
 
 import pytest
 from data.drawn_coco import write_coco_instances
+from data.example_equality import assert_equal
 
 from maskformer_jax.data.instance_json import CocoInstanceSource
 from maskformer_jax.data.registry import load_dataset_info
@@ -62,6 +63,15 @@ def test_categories_and_images_that_are_not_listed(root):
     edit(root, lambda fields: fields["annotations"][1].update(image_id=77))
     with pytest.raises(UserError, match=r"annotation 2 is of image 77, which `images`"):
         open_coco(root)
+
+
+def test_sizes_that_are_not_listed_come_from_the_images(root):
+    before = [(open_coco(root).image_size(i), open_coco(root)[i]) for i in range(2)]
+    edit(root, lambda fields: [image.pop("height") for image in fields["images"]])
+    after = [(open_coco(root).image_size(i), open_coco(root)[i]) for i in range(2)]
+    for (size, example), (known, expected) in zip(after, before, strict=True):
+        assert size == known
+        assert_equal(example, expected)
 
 
 def test_size_in_the_list_is_wrong(root):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from data.drawn_coco import write_coco_panoptic
 from data.drawn_scenes import draw_scene, save
+from data.example_equality import assert_equal
 from PIL import Image
 
 from maskformer_jax.config import DataConfig
@@ -166,6 +167,15 @@ def test_png_of_another_size(root):
     save(root / f"annotations/panoptic_train2017/{IMAGE}.png", np.zeros((24, 32, 3), np.uint8))
     with pytest.raises(UserError, match=r"image is 32 x 24 .* label map is 24 x 32.*EXIF"):
         open_coco(root)[1]
+
+
+def test_sizes_that_are_not_listed_come_from_the_images(root):
+    before = [(open_coco(root).image_size(i), open_coco(root)[i]) for i in range(2)]
+    edit(root, lambda fields: [image.pop("height") for image in fields["images"]])
+    after = [(open_coco(root).image_size(i), open_coco(root)[i]) for i in range(2)]
+    for (size, example), (known, expected) in zip(after, before, strict=True):
+        assert size == known
+        assert_equal(example, expected)
 
 
 def test_size_in_the_list_is_wrong(root):
