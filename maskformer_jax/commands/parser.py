@@ -14,6 +14,8 @@ from maskformer_jax.config.io import load_config
 from maskformer_jax.config.overrides import apply_overrides
 from maskformer_jax.config.paths import expand_home
 from maskformer_jax.config.show import list_fields
+from maskformer_jax.errors import UserError
+from maskformer_jax.remote.address import is_address
 
 _OVERRIDE = "--config."
 _HELP_CONFIG = "--help-config"
@@ -73,7 +75,7 @@ class CommandParser(argparse.ArgumentParser):
         """Add `--checkpoint=PATH`, of any kind that `load_pretrained` takes."""
         self.add_argument(
             "--checkpoint",
-            type=user_path,
+            type=checkpoint_path,
             required=True,
             metavar="PATH",
             help="a workdir, one checkpoint in it (a step, best or last), a Hugging Face folder, "
@@ -156,8 +158,31 @@ def read_checkpoint_config(
 
 
 def user_path(text: str) -> Path:
-    """A path as typed, with `~` for the home folder."""
+    """A path as typed, with `~` for the home folder.
+
+    Raises:
+        UserError: it is an address of an object store.
+    """
+    if is_address(text):
+        raise UserError(
+            f"{text}: only train's --workdir and --checkpoint take addresses; mount the bucket "
+            "(gcsfuse, mount-s3, rclone mount) and give the path"
+        )
     return Path(text).expanduser()
+
+
+def checkpoint_path(text: str) -> Path:
+    """The path of a checkpoint; one at an address of an object store is copied first.
+
+    Raises:
+        UserError: the store cannot be read.
+    """
+    if not is_address(text):
+        return user_path(text)
+
+    from maskformer_jax.remote.workdir import fetch_checkpoint
+
+    return fetch_checkpoint(text)
 
 
 def override_config(config: Config, overrides: Sequence[str]) -> Config:

@@ -4,15 +4,21 @@ from pathlib import Path
 
 from maskformer_jax.config import Config
 from maskformer_jax.errors import UserError
+from maskformer_jax.remote.address import is_address
 
 
 def require_data(config: Config) -> None:
     """Check that the folder of the data set exists; an empty `data.root` is refused elsewhere.
 
     Raises:
-        UserError: there is no such folder; names the field.
+        UserError: there is no such folder, or it is an address; names the field.
     """
     root = config.data.root
+    if is_address(root):
+        raise UserError(
+            f"config.data.root is {root!r}, but data is read from folders only; mount the bucket "
+            "(gcsfuse, mount-s3, rclone mount) or copy the data, and give the path"
+        )
     if root and not Path(root).expanduser().is_dir():
         raise UserError(
             f"config.data.root is {root!r}, but there is no such folder; docs/datasets.md says "

@@ -1,0 +1,1 @@
+"""Workdirs in object stores: gs:// and s3:// addresses, by fsspec."""
