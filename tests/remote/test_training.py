@@ -109,12 +109,13 @@ def test_killed_run_ends_where_a_whole_one_ends(
     assert (copy / "report.html").is_file()
     assert not list((tmp_path / "cache/maskformer_jax/workdirs").rglob("*.jsonl"))
 
-    output = tmp_path / "scores"
-    assert main(["eval", f"--checkpoint={store}/best", f"--output={output}"]) == 0
-    scores = json.loads((output / "metrics.json").read_text())
-    assert scores["step"] == STEPS
+    scores = tmp_path / "scores"
+    root = f"--config.data.root={tmp_path / 'data'}"
+    assert main(["eval", f"--checkpoint={store}/best", root, f"--output={scores}"]) == 0
+    found = json.loads((scores / "metrics.json").read_text())
+    assert found["step"] == STEPS
     (line,) = [line for line in read_metrics(copy) if "eval/mIoU" in line]
-    assert scores["mIoU"] == pytest.approx(line["eval/mIoU"])
+    assert found["mIoU"] == pytest.approx(line["eval/mIoU"])
 
 
 def copied_step(address: str, tmp_path: Path) -> int:
