@@ -185,7 +185,7 @@ def test_code_of_the_page(
     write_export(panoptic, tmp_path / "model.zip", buckets_for_sizes([(48, 64)], panoptic.config))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    use, serve = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    use, serve, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     image = photograph(40, 60)
     names: dict[str, Any] = {"image": image}
     exec(use, names)
