@@ -162,8 +162,8 @@ class Loaded:
                 yield index, one, to_result(outputs)
 
     def predict_frames(
-        self, frames: Iterable[UInt8[np.ndarray, "h w 3"]]
-    ) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], Result]]:
+        self, frames: Iterable[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> Iterator[tuple[UInt8[np.ndarray, "_ _ 3"], Result]]:
         """Segment images of one size as they come, and yield each with its result, in order.
 
         `config.eval.batch_size` are in memory at a time, and as many that wait for the device.
