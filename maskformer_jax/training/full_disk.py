@@ -1,10 +1,11 @@
 """A full disk: one line that names the last good checkpoint, in place of what libraries print."""
 
 import errno
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from logging import ERROR, LogRecord
+from logging import ERROR, LogRecord, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,19 @@ def naming_full_disk(workdir: Path) -> Iterator[None]:
         if not _is_full(error) and not (ending and isinstance(error, OSError)):
             previous(arguments)
 
+    unraisable = sys.unraisablehook
+
+    def unraisablehook(arguments: Any) -> None:
+        # Of the writes of one checkpoint the first that fails ends the loop in which TensorStore
+        # reports all of them; each of the others then complains that there is none.
+        error = arguments.exc_value
+        if not (isinstance(error, RuntimeError) and "Event loop is closed" in str(error)):
+            unraisable(arguments)
+
     logger.addFilter(_keep)
+    getLogger("asyncio").addFilter(_is_news)
     threading.excepthook = excepthook
+    sys.unraisablehook = unraisablehook
     try:
         yield
     except (OSError, UserError) as error:
@@ -50,13 +62,19 @@ def naming_full_disk(workdir: Path) -> Iterator[None]:
             "goes on from there"
         ) from error
     finally:
-        # The hook stays: threads may still fail while the process ends.
-        logger.removeFilter(_keep)
+        # After a full disk all of these stay: threads may still fail while the process ends.
+        if not ending:
+            logger.removeFilter(_keep)
 
 
 def _keep(record: LogRecord) -> bool:
     """Drop what Orbax logs of errors in its threads, which it raises in the main thread too."""
     return record.levelno < ERROR or "orbax" not in record.pathname
+
+
+def _is_news(record: LogRecord) -> bool:
+    """Drop what asyncio logs of writes that failed and whose errors nobody has asked for."""
+    return not (record.exc_info and _is_full(record.exc_info[1]))
 
 
 def _is_full(error: BaseException | None) -> bool:
