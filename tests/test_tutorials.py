@@ -7,6 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from PIL import Image
+from test_pretrained import config, photograph, saved
+
+from maskformer_jax.checkpoints.export import write_workdir
+from maskformer_jax.pretrained import Loaded
+
+__all__ = ["config", "saved"]  # fixtures
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "tutorials.md").read_text()
@@ -85,6 +92,22 @@ def test_nnx_computes_what_linen_computes() -> None:
     np.testing.assert_allclose(
         names["predictions"].mask_logits, expected.mask_logits, rtol=1e-5, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_programs_that_load_a_checkpoint(
+    page: str, saved: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    (program,) = (text for text in programs if "load_pretrained" in text)
+    monkeypatch.chdir(tmp_path)
+    (folder,) = re.findall(r'load_pretrained\("(.*?)"\)', program)
+    write_workdir(saved.variables, saved.config, tmp_path / folder)
+    for name in ("street.jpg", "road.jpg"):
+        Image.fromarray(photograph(40, 60)).save(tmp_path / name)
+    names: dict[str, Any] = {}
+    exec(compile(program, page, "exec"), names)
+    assert names["result"].semantic.shape == (40, 60)
 
 
 def without(tree: Any, other: Any) -> Any:
