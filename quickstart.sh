@@ -42,6 +42,7 @@ cat << TEXT
 Done.
   losses and scores   $run/metrics.jsonl (and TensorBoard: tensorboard --logdir=$run)
   scores              $run/eval/metrics.json
+  report page         $run/report.html (open it in a browser)
   overlay pictures    $run/pictures
   checkpoints         $run/checkpoints
 TEXT
