@@ -1,12 +1,13 @@
 """Scoring a checkpoint: load it, run it over the evaluation split, report the metrics."""
 
+import json
 from collections.abc import Collection
 from pathlib import Path
 
 import jax
 
 from maskformer_jax.atomic_write import write_atomically
-from maskformer_jax.checkpoints.workdir import CONFIG_FILE, describe_config, newest_step
+from maskformer_jax.checkpoints.workdir import describe_config, newest_step
 from maskformer_jax.config import Config, ModelConfig
 from maskformer_jax.data.eval_examples import EvalExample, eval_examples
 from maskformer_jax.data.registry import load_dataset_info
@@ -23,7 +24,7 @@ from maskformer_jax.evaluation.worst_examples import WorstExamples
 from maskformer_jax.image_files import encode_image
 from maskformer_jax.precision import resolve_precision
 from maskformer_jax.pretrained import load_pretrained
-from maskformer_jax.run_record import record_start
+from maskformer_jax.run_record import describe_start
 
 
 def evaluate_checkpoint(
@@ -89,9 +90,14 @@ def evaluate_checkpoint(
             for name, picture in metrics.charts().items():
                 write_atomically(output / f"{name}.png", encode_image(picture))
             title = f"{checkpoint.name} on {on_data}"
-            data.write(output, metrics, title=title, step=step)
-            record_start(output)
-            write_atomically(output / CONFIG_FILE, describe_config(output, config))
+            data.write(
+                output,
+                metrics,
+                title=title,
+                step=step,
+                config=json.loads(describe_config(output, config)),
+                start=describe_start(output),
+            )
         files.finish()
     return scores
 

@@ -6,7 +6,6 @@ alone, and only as long as they are among the latest.
 """
 
 import asyncio
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -143,6 +142,4 @@ async def _explain(_: Request, error: Exception) -> Response:
         status = 413
     elif isinstance(error, UnknownImageError):
         status = 404
-    return Response(
-        json.dumps({"error": str(error)}), status_code=status, media_type="application/json"
-    )
+    return JSONResponse({"error": str(error)}, status_code=status)

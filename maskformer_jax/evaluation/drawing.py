@@ -28,6 +28,7 @@ from maskformer_jax.visualize.panels import side_by_side
 from maskformer_jax.visualize.segments import (
     count_legend,
     instance_overlay,
+    paint_masks,
     panoptic_comparison,
     panoptic_overlay,
 )
@@ -141,7 +142,7 @@ def segments_of_view(
             return *_segments_of_classes(label_map), {}
         case InstancesView(instances):
             drawn = [one for one in instances if one.score >= least_score]
-            ids = _paint([one.mask for one in drawn], size)
+            ids = paint_masks([one.mask for one in drawn], size)
             labels = {i: one.label for i, one in enumerate(drawn, start=1)}
             return ids, labels, {i: one.score for i, one in enumerate(drawn, start=1)}
 
@@ -161,7 +162,7 @@ def true_segments(
         return _segments_of_classes(example.label_map)
     if like.instances is not None and example.instances is not None:
         masks, labels = _true_instances(example)
-        return _paint(masks, example.original_size), dict(enumerate(labels, start=1))
+        return paint_masks(masks, example.original_size), dict(enumerate(labels, start=1))
     return None
 
 
@@ -169,14 +170,6 @@ def _segments_of_classes(label_map: np.ndarray) -> tuple[np.ndarray, dict[int, i
     """Each class of a label map as one segment, whose id is the label + 1."""
     labels = np.unique(label_map[label_map != VOID]).tolist()
     return (label_map + 1).astype(np.int32), {label + 1: label for label in labels}
-
-
-def _paint(masks: Sequence[np.ndarray], size: Size) -> np.ndarray:
-    """Ids 1..n of masks, the first on top."""
-    ids = np.zeros(size, np.int32)
-    for index in reversed(range(len(masks))):
-        ids[masks[index]] = index + 1
-    return ids
 
 
 def _with_ground_truth(result: Result, example: EvalExample) -> Result:

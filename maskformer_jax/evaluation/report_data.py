@@ -36,7 +36,8 @@ class ReportData:
     def add(self, example: EvalExample, outputs: Outputs, of_image: TaskMetrics) -> None:
         """Take one image, its results and its own metrics."""
         self._images += 1
-        self.worst.add(example, outputs, of_image.main_score())
+        if self.worst.most:
+            self.worst.add(example, outputs, of_image.main_score())
 
     def gather(self) -> None:
         """Collect the images of all processes, each of which must call this."""
@@ -46,7 +47,14 @@ class ReportData:
             self._images += images
 
     def write(
-        self, folder: Path, metrics: TaskMetrics, *, title: str, step: int | None = None
+        self,
+        folder: Path,
+        metrics: TaskMetrics,
+        *,
+        title: str,
+        step: int | None = None,
+        config: Mapping[str, Any] | None = None,
+        start: Mapping[str, Any] | None = None,
     ) -> None:
         """Write `report.json` and `examples/`.
 
@@ -55,6 +63,8 @@ class ReportData:
             metrics: of all images.
             title: what was evaluated on what.
             step: of the checkpoint.
+            config: of the evaluation, and
+            start: its command, versions and devices, where no workdir around it has them.
 
         Raises:
             UserError: a file cannot be written.
@@ -80,6 +90,8 @@ class ReportData:
             "confusion": _sparse(metrics),
             "segments": _segment_counts(metrics),
             "examples": examples,
+            "config": config,
+            "start": start,
         }
         text = json.dumps(content, allow_nan=False, ensure_ascii=False)
         write_atomically(folder / REPORT_FILE, text + "\n")

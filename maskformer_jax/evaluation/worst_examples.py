@@ -48,20 +48,20 @@ class WorstExamples:
 
     def __init__(self, categories: Sequence[Category], *, most: int) -> None:
         self._categories = tuple(categories)
-        self._most = most
+        self.most = most
         self._kept: list[tuple[float, str, ShownExample]] = []  # a heap, the best on top
 
     def add(self, example: EvalExample, outputs: Outputs, score: float) -> None:
         """Keep the image if its score, in percent, is among the lowest; nan is left out."""
-        if not self._most or np.isnan(score):
+        if not self.most or np.isnan(score):
             return
         key = (-score, example.image_id)
-        if len(self._kept) >= self._most and key <= self._kept[0][:2]:
+        if len(self._kept) >= self.most and key <= self._kept[0][:2]:
             return
         heapq.heappush(
             self._kept, (*key, encode_example(example, outputs, score, self._categories))
         )
-        if len(self._kept) > self._most:
+        if len(self._kept) > self.most:
             heapq.heappop(self._kept)
 
     def take_over(self, examples: Iterable[ShownExample]) -> None:
@@ -71,7 +71,7 @@ class WorstExamples:
     def worst_first(self) -> list[ShownExample]:
         """The images kept, the lowest score first."""
         examples = [example for *_, example in self._kept]
-        return sorted(examples, key=lambda one: (one.score, one.image_id))[: self._most]
+        return sorted(examples, key=lambda one: (one.score, one.image_id))[: self.most]
 
 
 def encode_example(

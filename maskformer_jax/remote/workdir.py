@@ -4,6 +4,7 @@ import atexit
 import hashlib
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -55,7 +56,10 @@ def remote_workdir(address: str) -> Iterator[Path]:
         try:
             mirror.push()
         except UserError as error:
-            raise UserError(f"{error}\nAll that the run has written is in {folder}") from error
+            # Aside, where the next start does not look for a place to work in.
+            kept = folder.with_name(f"{folder.name}-not-copied-{secrets.token_hex(3)}")
+            folder.replace(kept)
+            raise UserError(f"{error}\nAll that the run has written is in {kept}") from error
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -63,8 +63,11 @@ def naming_full_disk(workdir: Path) -> Iterator[None]:
         ) from error
     finally:
         # After a full disk all of these stay: threads may still fail while the process ends.
+        # The hook for threads always does.
         if not ending:
             logger.removeFilter(_keep)
+            getLogger("asyncio").removeFilter(_is_news)
+            sys.unraisablehook = unraisable
 
 
 def _keep(record: LogRecord) -> bool:

@@ -8,6 +8,7 @@ is resumed goes on in the run of the same name there.
 
 import importlib
 import json
+import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
@@ -118,8 +119,6 @@ class MLflow:
         self._client.set_terminated(self._run_id)
 
     def _start(self, workdir: Path, config: Mapping[str, Any]) -> str:
-        import os
-
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "maskformer-jax")
         experiment = self._client.get_experiment_by_name(name)
         identity = experiment.experiment_id if experiment else self._client.create_experiment(name)

@@ -4,7 +4,7 @@ import colorsys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Int32, Integer, UInt8
 
 from maskformer_jax.categories import Category
 from maskformer_jax.types import VOID
@@ -63,11 +63,19 @@ def instance_overlay(
         alpha: opacity of the colours, 0..1.
         legend: whether to list the instances and their shares below.
     """
-    ids = np.zeros(image.shape[:2], np.int32)
-    for index in reversed(range(len(masks))):
-        ids[masks[index]] = index + 1
+    ids = paint_masks(masks, image.shape[:2])
     by_id = {index + 1: label for index, label in enumerate(labels)}
     return panoptic_overlay(image, ids, by_id, categories, alpha=alpha, legend=legend)
+
+
+def paint_masks(
+    masks: Sequence[Bool[np.ndarray, "h w"]] | Bool[np.ndarray, "n h w"], size: tuple[int, ...]
+) -> Int32[np.ndarray, "h w"]:
+    """Ids 1..n of masks, the first on top; 0 where there is none."""
+    ids = np.zeros(size, np.int32)
+    for index in reversed(range(len(masks))):
+        ids[masks[index]] = index + 1
+    return ids
 
 
 def panoptic_comparison(

@@ -10,6 +10,7 @@ from inspection.drawn_run import draw_run, evaluate
 from inspection.html_page import Page
 
 from maskformer_jax.__main__ import main
+from maskformer_jax.config.io import load_config, to_json
 from maskformer_jax.evaluation.worst_examples import WorstExamples
 from maskformer_jax.inspection.report.page import report_page
 from maskformer_jax.inspection.report.run import read_run
@@ -140,3 +141,17 @@ def test_lost_picture_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["report", str(tmp_path)]) == 1
     assert "00.jpg" in capsys.readouterr().err
     assert not (tmp_path / "report.html").exists()
+
+
+def test_evaluation_says_itself_what_was_run(tmp_path: Path) -> None:
+    evaluate(tmp_path, shifts=(1,), step=1)
+    content = json.loads((tmp_path / "report.json").read_text())
+    config = load_config("camvid/maskformer_R50")
+    config.eval.short_edge = 123
+    start = {"command": "eval --output=.", "time": "today", "devices": "2 x tpu", "processes": 1}
+    start |= {"versions": {"jax": "9.9"}, "python": "3.14", "system": "Linux"}
+    content |= {"config": json.loads(to_json(config)), "start": start}
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    text = text_of(report_page([tmp_path]))
+    assert "2 x tpu" in text
+    assert re.search(r"eval\.short_edge\s+360\s+123", text)

@@ -157,9 +157,12 @@ def test_store_that_fails_at_the_end_loses_nothing(
     folder = run.__enter__()
     (folder / "metrics.jsonl").write_text("kept")
     monkeypatch.setattr(Mirror, "push", _fail)
-    with pytest.raises(UserError, match="All that the run has written is in"):
+    with pytest.raises(UserError, match="All that the run has written is in") as raised:
         run.__exit__(None, None, None)
-    assert (folder / "metrics.jsonl").read_text() == "kept"
+    kept = Path(str(raised.value).rpartition(" is in ")[2])
+    monkeypatch.undo()
+    assert kept != folder  # which the next start empties
+    assert (kept / "metrics.jsonl").read_text() == "kept"
 
 
 def _fail(self: Mirror) -> None:

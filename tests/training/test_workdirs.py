@@ -27,6 +27,7 @@ from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.inference import Outputs
 from maskformer_jax.metrics_file import read_metrics
 from maskformer_jax.pretrained import load_pretrained
+from maskformer_jax.scoring import evaluate_checkpoint
 from maskformer_jax.training.loop import train
 from maskformer_jax.training.memory import naming_exhausted_memory
 from maskformer_jax.training.metrics_log import MetricsLog
@@ -283,3 +284,18 @@ def test_config_json_is_json(run: tuple[Config, Path]) -> None:
     assert json.loads((workdir / "config.json").read_text())["data"]["dataset"] == (
         "$WORKDIR/categories.json"
     )
+
+
+def test_evaluation_into_a_workdir_changes_nothing_of_the_run(
+    finished: tuple[Config, Path], tmp_path: Path
+) -> None:
+    config, workdir = finished
+    copy = tmp_path / "run"
+    shutil.copytree(workdir, copy)
+    names = ("config.json", "categories.json", "metrics.jsonl", "run.json")
+    before = {name: (copy / name).read_bytes() for name in names if (copy / name).exists()}
+    changed = deepcopy(config)
+    changed.eval.max_instances = 7
+    evaluate_checkpoint(changed, copy, output=copy)
+    assert {name: (copy / name).read_bytes() for name in before} == before
+    assert json.loads((copy / "report.json").read_text())["config"]["eval"]["max_instances"] == 7

@@ -1,5 +1,6 @@
 """What a run has left in its folder, read for a report."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from maskformer_jax.checkpoints.workdir import read_config
 from maskformer_jax.config import Config
+from maskformer_jax.config.io import from_json
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.report_data import REPORT_FILE
 from maskformer_jax.json_files import read_json
@@ -57,11 +59,15 @@ def read_run(folder: Path) -> Run:
             "that `eval --output` has written (with report.json)"
         )
     evaluation, place = found[0] if found else (None, folder)
-    absolute = folder.absolute()
+    starts, config = read_starts(folder), None
+    if evaluation is not None and evaluation.get("config"):
+        config, starts = from_json(json.dumps(evaluation["config"])), [evaluation["start"]]
+    elif log:
+        config = read_config(folder)
     return Run(
-        name=absolute.name,
-        config=read_config(folder),
-        starts=read_starts(folder),
+        name=folder.absolute().name,
+        config=config,
+        starts=starts,
         log=log,
         evaluation=evaluation,
         folder=place,
