@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-import numpy as np
-from jaxtyping import Integer
-
 from maskformer_jax.pages.html import Markup, asset, escape, json_for_script
 
 
@@ -58,8 +55,3 @@ function start(name, options) {
   observer.observe(root);
 }
 """
-
-
-def label_ids(label_map: Integer[np.ndarray, "h w"]) -> Integer[np.ndarray, "h w"]:
-    """The ids of a label map whose classes are its segments: label + 1, 0 for void."""
-    return label_map + 1

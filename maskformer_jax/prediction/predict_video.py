@@ -9,6 +9,7 @@ import numpy as np
 
 from maskformer_jax.atomic_write import require_writable
 from maskformer_jax.categories import Category
+from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.drawing import MIN_DRAWN_SCORE
 from maskformer_jax.evaluation.result import ClassesView, InstancesView, Result, SegmentsView
 from maskformer_jax.prediction.records import describe_classes, describe_mask
@@ -84,7 +85,11 @@ def predict_video(
                     lines.write(json.dumps(record, ensure_ascii=False) + "\n")
                     frames += 1
                     progress.update()
+            if not frames:
+                raise UserError(f"{path}: has no frames")
         temporary.replace(segments_path)
+    except OSError as error:
+        raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return VideoOutput(frames, overlay_path, segments_path)

@@ -91,6 +91,8 @@ class VideoReader:
 class VideoWriter:
     """Writes frames to a file that appears when it is complete. A context manager.
 
+    Without a frame there is no file.
+
     H.264 in yuv420p, which browsers play; odd sides are cut by one pixel.
 
     Args:
@@ -134,10 +136,14 @@ class VideoWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and self._stream is not None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
+        try:
+            if kind is None and self._stream is not None:
+                self._container.mux(self._stream.encode())
+            self._container.close()
+            if kind is None and self._stream is not None:
+                self._temporary.replace(self._path)
+        except (OSError, _av().FFmpegError) as failure:
+            if kind is None:  # else another error is on its way
+                raise UserError(f"cannot write {self._path}: {failure}") from failure
+        finally:
             self._temporary.unlink(missing_ok=True)

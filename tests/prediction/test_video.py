@@ -195,6 +195,28 @@ def test_damaged_video_leaves_nothing(clip: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_video_without_frames_is_refused(clip: Path, tmp_path: Path) -> None:
+    class Blind(ByColor):
+        def predict_frames(self, frames: Iterable[np.ndarray]) -> Any:
+            return iter(())
+
+    with pytest.raises(UserError, match="has no frames"):
+        predict_video(Blind(), clip, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_full_disk_is_an_error_that_names_the_place(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: VideoWriter, image: np.ndarray) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(VideoWriter, "write", fail)
+    with pytest.raises(UserError, match=r"cannot write to .*out: No space left"):
+        predict_video(ByColor(), clip, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_equal_names_are_refused(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another video has this name"):
         require_video_support([clip, clip])
