@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 from data.drawn_coco import write_coco_panoptic
+from PIL import Image
 
 from maskformer_jax.config import Config, DataConfig
 from maskformer_jax.data.check import check_dataset
@@ -105,6 +106,37 @@ def test_panoptic_ids_that_do_not_fit_are_all_listed(tmp_path):
     assert len(problems) == 2
     assert "segments_info does not list: 9" in problems[0]
     assert "segments_info does not list: 70002" in problems[1]
+
+
+def test_segment_with_the_id_of_void_is_a_problem(tmp_path):
+    write_coco_panoptic(tmp_path, "train2017")
+    path = tmp_path / "annotations/panoptic_train2017.json"
+    fields = json.loads(path.read_text())
+    fields["annotations"][1]["segments_info"][0]["id"] = 0
+    path.write_text(json.dumps(fields))
+    (problem,) = check_dataset(panoptic_config(tmp_path)).problems
+    assert "a segment has id 0, which marks void" in problem
+
+
+def test_grey_ids_are_counted_as_they_are(tmp_path):
+    write_coco_panoptic(tmp_path, "train2017")
+    before = check_dataset(panoptic_config(tmp_path))
+    path = tmp_path / "annotations/panoptic_train2017.json"
+    fields = json.loads(path.read_text())
+    for annotation in fields["annotations"]:
+        file = tmp_path / "annotations/panoptic_train2017" / annotation["file_name"]
+        rgb = np.asarray(Image.open(file)).astype(int)
+        ids = rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
+        grey = np.zeros(ids.shape, np.uint16)
+        for number, segment in enumerate(annotation["segments_info"], start=300):
+            grey[ids == segment["id"]] = number
+            segment["id"] = number
+        Image.fromarray(grey).save(file)
+    path.write_text(json.dumps(fields))
+    after = check_dataset(panoptic_config(tmp_path))
+    assert after.problems == before.problems == []
+    for old, new in zip(before.splits, after.splits, strict=True):
+        np.testing.assert_array_equal(new.pixels, old.pixels)
 
 
 def test_more_segments_than_queries(tmp_path):
