@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maskformer_jax.compiler_options import compiler_options
+from maskformer_jax.compiler_options import training_options
 from maskformer_jax.config import ModelConfig
 from maskformer_jax.criterion.mask_losses import compute_mask_losses
 from maskformer_jax.criterion.masks import DisjointMasks
@@ -179,7 +179,7 @@ def main() -> None:
 def measure(part: Callable[[Sizes], tuple[Callable, tuple]], sizes: Sizes, *, rounds: int) -> float:
     """Milliseconds of one call, the fastest of some."""
     function, arguments = part(sizes)
-    options = compiler_options(jax.default_backend())
+    options = training_options(jax.devices()[0])
     compiled = jax.jit(function, compiler_options=options).lower(*arguments).compile()
     arguments = jax.device_put(arguments)
     jax.block_until_ready(compiled(*arguments))

@@ -1,37 +1,66 @@
 """Compiler options without which XLA would be slow or would undo what a program asks for."""
 
+from collections.abc import Mapping
 from functools import cache
 
 import jax
+from jax.sharding import SingleDeviceSharding
 
 # A library whose kernel gradients of convolutions take up to five times as long as XLA's own and
 # are ten times less precise; forwards it is a little faster (docs/benchmarks.md). An empty list of
 # fusion types leaves it out.
-_YNN = "xla_cpu_experimental_ynn_fusion_type"
+_NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
+
+# Before a convolution of a few images the TPU compiler cuts each into up to 32 strips and
+# convolves those as a batch. Every norm, sum and activation beside it then copies between the two
+# forms, which costs several times what the convolution gains (docs/benchmarks.md). Either option
+# alone changes nothing.
+_NO_STRIPS = {
+    "xla_tpu_run_space_to_batch": "false",
+    "xla_tpu_run_space_to_batch_on_new_platforms": "false",
+}
 
 
-def compiler_options(platform: str, *, remat: bool = False) -> dict[str, str]:
+def training_options(device: jax.Device, *, remat: bool = False) -> dict[str, str]:
     """Options for `jax.jit(..., compiler_options=...)` of a program that has gradients.
 
     Args:
-        platform: of the devices, such as "cpu".
+        device: one of those that the program is compiled for, which this process can use.
         remat: keep XLA from merging the recomputation that `jax.checkpoint` asks for with the first
             computation. It puts barriers between the two, which the CPU compiler takes out before
             it looks for equal computations, so that nothing would be saved; others leave them in.
     """
-    if platform != "cpu":
-        return {}
-    options = {_YNN: ""} if _is_known(_YNN) else {}
-    if remat:
-        options["xla_disable_hlo_passes"] = "cse_barrier_expander"
+    options = _common_options(device)
+    if device.platform == "cpu":
+        options |= _only_known(_NO_YNN, device)
+        if remat:
+            options["xla_disable_hlo_passes"] = "cse_barrier_expander"
     return options
 
 
+def inference_options(device: jax.Device) -> dict[str, str]:
+    """Options for `jax.jit(..., compiler_options=...)` of a program without gradients.
+
+    Args:
+        device: one of those that the program is compiled for, which this process can use.
+    """
+    return _common_options(device)
+
+
+def _common_options(device: jax.Device) -> dict[str, str]:
+    return _only_known(_NO_STRIPS, device) if device.platform == "tpu" else {}
+
+
+def _only_known(options: Mapping[str, str], device: jax.Device) -> dict[str, str]:
+    """Those that this version of the compiler has; it refuses what it does not know."""
+    return {name: value for name, value in options.items() if _is_known(name, value, device)}
+
+
 @cache
-def _is_known(option: str) -> bool:
-    """Whether this version of XLA has the option; it refuses those that it does not know."""
+def _is_known(name: str, value: str, device: jax.Device) -> bool:
+    sharding = SingleDeviceSharding(device)
     try:
-        jax.jit(lambda: 0, compiler_options={option: ""}).lower().compile()
+        jax.jit(lambda: 0, out_shardings=sharding, compiler_options={name: value}).lower().compile()
     except jax.errors.JaxRuntimeError:
         return False
     return True

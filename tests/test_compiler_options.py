@@ -1,24 +1,63 @@
 """Compiler options: those that this version of XLA knows, on the platform that needs them."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from maskformer_jax import compiler_options as module
-from maskformer_jax.compiler_options import compiler_options
+from maskformer_jax.compiler_options import inference_options, training_options
+
+CPU = jax.devices("cpu")[0]
+
+STRIPS = """
+import jax, jax.numpy as jnp
+from maskformer_jax.compiler_options import inference_options, training_options
+from maskformer_jax.planning.topology import describe_topology
+
+jax.config.update("jax_platforms", "cpu")
+device = describe_topology("v5e:1x1").devices[0]
+sharding = jax.sharding.SingleDeviceSharding(device)
+shapes = [
+    jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding)
+    for shape in ((4, 64, 64, 128), (3, 3, 128, 128))
+]
+convolve = lambda x, kernel: jax.lax.conv_general_dilated(
+    x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+)
+assert inference_options(device) == training_options(device, remat=True) != {}
+for options in ({}, inference_options(device)):
+    compiled = jax.jit(convolve, compiler_options=options).lower(*shapes).compile()
+    print("strips" if " pad(" in compiled.as_text() else "whole")
+"""
 
 
 def test_a_cpu_compiles_with_them() -> None:
-    options = compiler_options("cpu", remat=True)
+    options = training_options(CPU, remat=True)
     assert options["xla_disable_hlo_passes"] == "cse_barrier_expander"
     run = jax.jit(lambda x: x + 1, compiler_options=options)
     assert run(jnp.float32(1)) == 2
+    assert "xla_disable_hlo_passes" not in training_options(CPU)
 
 
 def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_YNN", "xla_cpu_no_such_option")
-    assert compiler_options("cpu") == {}
+    monkeypatch.setattr(module, "_NO_YNN", {"xla_cpu_no_such_option": ""})
+    assert training_options(CPU) == {}
 
 
-def test_other_platforms_need_none() -> None:
-    assert compiler_options("tpu", remat=True) == compiler_options("gpu") == {}
+def test_inference_on_a_cpu_needs_none() -> None:
+    assert inference_options(CPU) == {}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs the extra `plan-tpu`")
+def test_a_tpu_convolves_images_whole() -> None:
+    # In a process of its own: libtpu is loaded for good.
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
+    command = [sys.executable, "-c", STRIPS]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["strips", "whole"]

@@ -15,6 +15,7 @@ from maskformer_jax.config.io import load_config
 from maskformer_jax.config.overrides import apply_overrides
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.evaluation.buckets import Bucket
+from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.inference import make_network
 from maskformer_jax.evaluation.runner import Evaluator
 from maskformer_jax.matching.match import match
@@ -80,7 +81,9 @@ def _infer(case: Case, config: Config) -> Work:
     )
     network = make_network(inference_model(model).apply, precision=precision)
     images = jax.device_put(draw_images(case.batch, case.size))
-    compiled, cold, cached = _compile(lambda: jax.jit(network).lower(variables, (images, None)))
+    compiled, cold, cached = _compile(
+        lambda: LocalDevices().lower(network, variables, (images, None))
+    )
     parameters = sum(x.size for x in jax.tree.leaves(variables["params"]))
     return Work(
         _describe(parameters, cold, cached, compiled),

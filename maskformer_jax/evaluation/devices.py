@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from maskformer_jax.compiler_options import inference_options
+
 _AXIS = "images"
 
 
@@ -28,8 +30,9 @@ class LocalDevices:
 
     def spread(self, function: Callable[[Any, Any], Any]) -> jax.stages.Wrapped:
         """Compile `function(variables, images)` with axis 0 of images and results sharded."""
+        options = inference_options(self._mesh.devices.flat[0])
         if len(self) == 1:
-            return jax.jit(function)
+            return jax.jit(function, compiler_options=options)
         images = PartitionSpec(_AXIS)
         return jax.jit(
             # With automatic sharding the compiler would gather all images on every device before
@@ -40,7 +43,8 @@ class LocalDevices:
                 in_specs=(PartitionSpec(), images),
                 out_specs=images,
                 check_vma=False,
-            )
+            ),
+            compiler_options=options,
         )
 
     def lower(

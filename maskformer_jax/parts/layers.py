@@ -73,7 +73,7 @@ def _convolve_points(
 def rematerialize(function: Callable[..., Any], *, on: bool) -> Callable[..., Any]:
     """Keep only a part's inputs for the backward pass and recompute its activations there.
 
-    The program must be compiled with the options of `compiler_options`.
+    The program must be compiled with `compiler_options.training_options`.
 
     Args:
         function: of a module, whose submodules it may make, and arrays.

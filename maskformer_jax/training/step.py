@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax import numpy as jnp
 from jax.sharding import Mesh
 
-from maskformer_jax.compiler_options import compiler_options
+from maskformer_jax.compiler_options import training_options
 from maskformer_jax.config import Config, OptimConfig
 from maskformer_jax.criterion.criterion import compute_losses
 from maskformer_jax.criterion.normalizers import Normalizers
@@ -123,13 +123,12 @@ def make_train_step(
             ema_params = _average(ema_params, params, skipped, decay=config.optim.ema_decay)
         return TrainState(state.step + 1, params, state.constants, opt_state, ema_params), metrics
 
-    platform = mesh.devices.flat[0].platform
     return jax.jit(
         train_step,
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
-        compiler_options=compiler_options(platform, remat=config.model.remat),
+        compiler_options=training_options(mesh.local_devices[0], remat=config.model.remat),
     )
 
 

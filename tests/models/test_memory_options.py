@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.compiler_options import compiler_options
+from maskformer_jax.compiler_options import training_options
 from maskformer_jax.config import (
     Config,
     MaskFormerDecoderConfig,
@@ -84,7 +84,8 @@ def test_every_part_is_rematerialised(backbone: Any) -> None:
 def test_rematerialisation_changes_no_number(backbone: Any) -> None:
     plain, remat = tiny(backbone), tiny(backbone, remat=True)
     variables = jax.jit(plain.init)(jax.random.key(0), IMAGES)
-    options = compiler_options("cpu", remat=True)  # else the two programs may become the same
+    # Without them the two programs may become the same.
+    options = training_options(jax.devices()[0], remat=True)
     ours, expected = (
         jax.jit(differentiate(model, variables), compiler_options=options)(variables["params"])
         for model in (remat, plain)
