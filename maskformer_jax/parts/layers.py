@@ -10,6 +10,7 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from maskformer_jax.parts.image_convolution import convolve_image
 from maskformer_jax.parts.initializers import linear_bias, linear_kernel
 from maskformer_jax.parts.products import multiply_kernel
 
@@ -25,14 +26,30 @@ def conv(
     use_bias: bool = False,
     kernel_init: Initializer,
     dtype: DTypeLike | None = jnp.float32,
+    of_images: bool = False,
     name: str | None = None,
 ) -> nn.Conv:
     """Make a square convolution with the same explicit padding on all four sides.
 
     "SAME" would pad even inputs of strided convolutions on one side only, which shifts the
     result against the published model.
+
+    Args:
+        features: output channels.
+        kernel_size: side of the kernel.
+        stride: along both axes.
+        dilation: of the kernel.
+        use_bias: add one.
+        kernel_init: of the kernel.
+        dtype: of the computation.
+        of_images: the input has the three channels of an image.
+        name: of the module.
     """
     padding = dilation * (kernel_size // 2)
+    if of_images:
+        convolve: Any = convolve_image
+    else:
+        convolve = _convolve_points if kernel_size == 1 else None
     return nn.Conv(
         features,
         (kernel_size, kernel_size),
@@ -42,7 +59,7 @@ def conv(
         use_bias=use_bias,
         kernel_init=kernel_init,
         dtype=dtype,
-        conv_general_dilated=_convolve_points if kernel_size == 1 else None,
+        conv_general_dilated=convolve,
         name=name,
     )
 

@@ -42,6 +42,7 @@ class ConvNorm(nn.Module):
             dilation=self.dilation,
             kernel_init=msra_fill,
             dtype=self.dtype,
+            of_images=x.shape[-1] == 3 and self.stride > 1,
             name="conv",
         )(x)
         if self.norm == "group_norm":

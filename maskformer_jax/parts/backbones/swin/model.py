@@ -16,6 +16,7 @@ from maskformer_jax.parts.backbones.swin.config import SwinConfig
 from maskformer_jax.parts.backbones.swin.window_attention import WindowAttention
 from maskformer_jax.parts.extent import Extent, at_stride, clear_outside
 from maskformer_jax.parts.gelu import gelu
+from maskformer_jax.parts.image_convolution import convolve_image
 from maskformer_jax.parts.initializers import linear_bias, linear_kernel
 from maskformer_jax.parts.layers import layer_norm, rematerialize, torch_dense
 from maskformer_jax.parts.products import multiply_kernel
@@ -48,6 +49,7 @@ class PatchEmbedding(nn.Module):
             kernel_init=linear_kernel,
             bias_init=linear_bias(PATCH * PATCH * images.shape[-1]),
             dtype=self.dtype,
+            conv_general_dilated=convolve_image,
             name="proj",
         )(x)
         return layer_norm("norm")(x)
