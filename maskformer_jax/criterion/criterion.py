@@ -34,6 +34,7 @@ def compute_losses(
     mesh: Mesh | None = None,
     key: Array | None = None,
     normalizers: Normalizers | None = None,
+    precision: jax.lax.Precision = jax.lax.Precision.HIGHEST,
 ) -> tuple[Float[Array, ""], dict[str, Any]]:
     """The training loss of a global batch and its terms.
 
@@ -48,6 +49,7 @@ def compute_losses(
         key: draws the points of `config.num_points` and `config.num_cost_points`.
         normalizers: of the whole batch, where this is a part of it (gradient accumulation): the
             losses of the parts then add up to that of the whole.
+        precision: in which the mask losses enlarge logits, see `precision.precision_of_masks`.
 
     Returns:
         The total, and the weighted terms that it is the sum of: `loss_class`, `loss_mask` and
@@ -91,6 +93,7 @@ def compute_losses(
         num_points=config.num_points,
         key=loss_key,
         by_layer=config.by_layer,
+        precision=precision,
     )
     classification = config.class_weight * cross_entropy
     losses = Losses(classification, mask_losses.focal, mask_losses.dice)
@@ -100,12 +103,15 @@ def compute_losses(
 
 def find_finite_images(predictions: Predictions) -> Bool[Array, " b"]:
     """Whether all logits of an image, of all queries and layers, are finite."""
-    finite = [
-        # First over the pixels or classes of a query, as the costs sum: one pass serves both.
-        jnp.isfinite(x.reshape(*x.shape[:3], -1)).all(-1)
-        for x in jax.tree.leaves(jax.lax.stop_gradient(predictions))
-    ]
-    return jnp.stack(finite).all((0, 1, 3))
+
+    def no_logit_is_infinite(logits: Array) -> Array:
+        # Zero times a number is zero, times infinity or NaN it is NaN. So this is a sum over the
+        # pixels or classes of a query, as the costs are: one pass over the logits serves both.
+        zeros = logits.reshape(*logits.shape[:3], -1) * 0
+        return (zeros.sum(-1) == 0).all((0, 2))
+
+    leaves = jax.tree.leaves(jax.lax.stop_gradient(predictions))
+    return jnp.stack([no_logit_is_infinite(x) for x in leaves]).all(0)
 
 
 def name_terms(terms: Mapping[str, Shaped[Array, " l"]]) -> dict[str, Shaped[Array, ""]]:

@@ -49,6 +49,7 @@ def compute_mask_losses(
     num_points: int = 0,
     key: Array | None = None,
     by_layer: bool = False,
+    precision: jax.lax.Precision = jax.lax.Precision.HIGHEST,
 ) -> MaskLosses:
     """Focal and dice loss of each decoder layer, summed over the matched pairs of the batch.
 
@@ -66,6 +67,7 @@ def compute_mask_losses(
         num_points: compare each pair at so many points instead of all pixels; 0: pixels.
         key: draws the points, where there are any.
         by_layer: one decoder layer at a time, which takes less memory.
+        precision: in which logits are enlarged, and their gradient is brought back.
 
     Returns:
         The total and its two parts. Only the total has a gradient: it is computed together with the
@@ -79,7 +81,7 @@ def compute_mask_losses(
     def sum_pairs(pairs: tuple[Array, Array]) -> MaskLosses:
         logits, queries = pairs
         truth = _Truth(jnp.swapaxes(queries, 0, 1), masks, pixel_valid, key_data)
-        settings = _Settings((height, width), num_points)
+        settings = _Settings((height, width), num_points, precision)
         total, focal, dice = _sum_over_slots(_as_rows(logits), truth, weights, settings)
         return MaskLosses(total, *jax.lax.stop_gradient((focal, dice)))
 
@@ -101,6 +103,7 @@ class _Settings(NamedTuple):
 
     map_size: Size
     num_points: int
+    precision: jax.lax.Precision
 
 
 def _as_rows(mask_logits: Float[Array, "l b q h w"]) -> Float[Array, "b lq p"]:
@@ -110,7 +113,8 @@ def _as_rows(mask_logits: Float[Array, "l b q h w"]) -> Float[Array, "b lq p"]:
     read them: on a TPU, maps of rows and columns have another layout in memory, which is a copy.
     """
     layers, images, queries, _, _ = mask_logits.shape
-    return jnp.swapaxes(mask_logits, 0, 1).reshape(images, layers * queries, -1)
+    rows = mask_logits.reshape(layers, images, queries, -1)
+    return jnp.swapaxes(rows, 0, 1).reshape(images, layers * queries, -1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -143,8 +147,9 @@ def _forward(
         block = gradient.reshape(1, images * layers, pixels)
         return sums + losses, jax.lax.dynamic_update_slice_in_dim(gradients, block, slot, axis=0)
 
-    # Slots come first, so that each turn writes one block of memory.
-    gradients = jnp.zeros((slots, images * layers, pixels), rows.dtype)
+    # Slots come first, so that each turn writes one block of memory. Those after the last turn are
+    # never read.
+    gradients = jax.lax.empty((slots, images * layers, pixels), rows.dtype)
     start = (_zeros(rows, truth), gradients)
     sums, gradients = jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, start)
     slot_of = _slot_of_query(truth.assignment, num_rows // layers)
@@ -156,9 +161,9 @@ def _backward(
 ) -> tuple[Array, None, None]:
     gradients, slot_of = residuals
     images, layers, queries = slot_of.shape
-    index = jnp.maximum(slot_of, 0).transpose(2, 0, 1).reshape(queries, images * layers, 1)
-    by_query = jnp.take_along_axis(gradients, index, axis=0)
-    by_query = by_query.reshape(queries, images, layers, -1).transpose(1, 2, 0, 3)
+    index = jnp.maximum(slot_of, 0).reshape(images * layers, queries)
+    by_query = jax.vmap(lambda maps, slots: maps[slots], in_axes=(1, 0))(gradients, index)
+    by_query = by_query.reshape(images, layers, queries, -1)
     total, _, _ = cotangents
     by_query = jnp.where((slot_of >= 0)[..., None], by_query * total.reshape(1, -1, 1, 1), 0)
     return by_query.reshape(images, layers * queries, -1), None, None
@@ -190,7 +195,7 @@ def _slot_losses(
     if settings.num_points:
         logits, inside, valid = _at_points(maps, slot, truth, settings.num_points)
     else:
-        logits = resize_bilinear(maps, truth.masks.size)
+        logits = resize_bilinear(maps, truth.masks.size, precision=settings.precision)
         inside = truth.masks.of_slot(slot)[:, None]
         valid = None if truth.pixel_valid is None else truth.pixel_valid[:, None]
     pair_losses = focal_and_dice_loss(logits, inside, pixel_valid=valid)

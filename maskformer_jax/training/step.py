@@ -13,7 +13,7 @@ from maskformer_jax.compiler_options import training_options
 from maskformer_jax.config import Config, OptimConfig
 from maskformer_jax.criterion.criterion import compute_losses
 from maskformer_jax.criterion.normalizers import Normalizers
-from maskformer_jax.precision import multiply_in, resolve_precision
+from maskformer_jax.precision import multiply_in, precision_of_masks, resolve_precision
 from maskformer_jax.training.accumulation import make_differentiate
 from maskformer_jax.training.mesh import batch_sharding, replicated
 from maskformer_jax.training.schedule import make_schedule
@@ -58,6 +58,7 @@ def make_loss_function(
             mesh=mesh,
             key=jax.random.fold_in(dropout_key, 1),
             normalizers=normalizers,
+            precision=precision_of_masks(precision),
         )
 
     return loss

@@ -10,7 +10,7 @@ from training.toy_training import draw_batch
 from maskformer_jax.config import Config, FPNConfig, ResNetConfig, SwinConfig, TransformerFPNConfig
 from maskformer_jax.evaluation.inference import make_network
 from maskformer_jax.models.build import build_model
-from maskformer_jax.precision import resolve_precision
+from maskformer_jax.precision import precision_of_masks, resolve_precision
 from maskformer_jax.training.step import make_loss_function
 
 PRODUCT = re.compile(r"stablehlo\.(dot_general|convolution)(?!.*batch_group_count = [2-9]).*")
@@ -69,11 +69,13 @@ def test_training_has_the_platforms_own_unless_asked(setting, reaches) -> None:
     lowered = jax.jit(jax.grad(loss, has_aux=True)).lower(
         variables["params"], variables["constants"], batch, jax.random.key(0)
     )
-    convolutions = [
-        line for line in lowered.as_text().splitlines() if "stablehlo.convolution" in line
-    ]
+    lines = lowered.as_text().splitlines()
+    convolutions = [line for line in lines if "stablehlo.convolution" in line]
     assert len(convolutions) > 40  # backward ones, too
     assert {"HIGHEST" in line for line in convolutions} == {reaches}
+    # Mask losses enlarge rows and columns, and bring both gradients back.
+    enlarging = [line for line in lines if "precision = [HIGH, HIGH]" in line]
+    assert len(enlarging) == (0 if reaches else 4)
 
 
 def test_auto_is_highest_for_inference_in_float32_alone() -> None:
@@ -82,3 +84,9 @@ def test_auto_is_highest_for_inference_in_float32_alone() -> None:
     assert resolve_precision("auto", compute_dtype="float32", train=True) is None
     assert resolve_precision("high", compute_dtype="bfloat16", train=True) == "high"
     assert resolve_precision("default", compute_dtype="float32", train=False) is None
+
+
+def test_masks_have_the_highest_where_the_model_has() -> None:
+    highest, high = jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGH
+    assert precision_of_masks("highest") == highest
+    assert precision_of_masks("high") == precision_of_masks(None) == high
