@@ -5,11 +5,7 @@ import pytest
 from flax import linen as nn
 
 from maskformer_jax.parts.backbones.swin.model import PatchMerging, Swin, SwinBlock
-from maskformer_jax.parts.backbones.swin.window_attention import (
-    WindowAttention,
-    join_windows,
-    split_windows,
-)
+from maskformer_jax.parts.backbones.swin.window_attention import WindowAttention
 
 RNG = np.random.default_rng(0)
 TINY = {"embed_dim": 8, "depths": (2, 1, 2, 1), "num_heads": (1, 2, 2, 4), "window": 3}
@@ -27,13 +23,6 @@ def test_strides_and_widths_at_any_size():
     for i, name in enumerate([4, 8, 16, 32]):
         stride = 4 * 2**i
         assert features[name].shape == (2, -(-37 // stride), -(-50 // stride), 8 * 2**i)
-
-
-def test_windows_are_cut_and_joined():
-    x = draw(2, 6, 9, 4)
-    windows = split_windows(x, 3)
-    np.testing.assert_array_equal(windows[1, 4].reshape(3, 3, 4), x[1, 3:6, 3:6])
-    np.testing.assert_array_equal(join_windows(windows, (6, 9)), x)
 
 
 def attend_pixel_by_pixel(params, x, *, heads, window, shift):

@@ -7,6 +7,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from maskformer_jax.parts.backbones.swin.window_moves import from_windows, to_windows
 from maskformer_jax.parts.backbones.swin.windows import (
     relative_position_index,
     shift_regions,
@@ -15,7 +16,7 @@ from maskformer_jax.parts.backbones.swin.windows import (
 from maskformer_jax.parts.extent import Extent, clear_outside, padded_extent
 from maskformer_jax.parts.layers import torch_dense
 from maskformer_jax.precision import at_least_float32_dtype
-from maskformer_jax.resize import pad_bottom_right, padded_size
+from maskformer_jax.resize import padded_size
 
 MASKED = -100.0  # added to logits between tokens of different regions; finite, as published
 
@@ -41,17 +42,12 @@ class WindowAttention(nn.Module):
     ) -> Float[Array, "b h w d"]:
         """Attend; maps are padded with zeros to a whole number of windows."""
         height, width, channels = x.shape[1:]
+        x = clear_outside(x.astype(self.dtype), extent)
+        windows = to_windows(x, self.window, shift=self.shift, extent=extent)
         padded = padded_size((height, width), self.window)
-        x = pad_bottom_right(clear_outside(x, extent), padded, axes=(1, 2))
-        edge = padded_extent(extent, self.window)
-        if self.shift:
-            x = roll(x, -self.shift, edge)
-        x = join_windows(self._attend(split_windows(x, self.window), padded, edge), padded)
-        if self.shift:
-            x = roll(x, self.shift, edge)
-        return torch_dense(channels, fan_in=channels, dtype=self.dtype, name="proj")(
-            x[:, :height, :width]
-        )
+        windows = self._attend(windows, padded, padded_extent(extent, self.window))
+        x = from_windows(windows, (height, width), shift=self.shift, extent=extent)
+        return torch_dense(channels, fan_in=channels, dtype=self.dtype, name="proj")(x)
 
     def _attend(
         self, x: Float[Array, "b n s d"], padded: tuple[int, int], edge: Extent
@@ -59,8 +55,9 @@ class WindowAttention(nn.Module):
         channels = x.shape[-1]
         head_dim = channels // self.num_heads
         qkv = torch_dense(3 * channels, fan_in=channels, dtype=self.dtype, name="qkv")(x)
-        qkv = qkv.reshape(*x.shape[:-1], 3, self.num_heads, head_dim)
-        q, k, v = (qkv[..., part, :, :] for part in range(3))
+        # Split before the heads are told apart: a TPU copies less.
+        heads = (*x.shape[:-1], self.num_heads, head_dim)
+        q, k, v = (part.reshape(heads) for part in jnp.split(qkv, 3, axis=-1))
         logits = jnp.einsum(
             "bnqmd,bnkmd->bnmqk",
             q * head_dim**-0.5,
@@ -90,38 +87,3 @@ class WindowAttention(nn.Module):
         )
         index = jnp.asarray(relative_position_index(self.window), jnp.int32)
         return table[index].transpose(2, 0, 1)
-
-
-def roll(x: Float[Array, "b h w d"], shift: int, edge: Extent = None) -> Float[Array, "b h w d"]:
-    """Move maps cyclically down and right by `shift`, each at its own edge.
-
-    Args:
-        x: maps.
-        shift: by which they move; up and left where it is negative.
-        edge: (height, width) of the part of each map that is rolled; None: all of it.
-    """
-    if edge is None:
-        return jnp.roll(x, (shift, shift), axis=(1, 2))
-    for axis in (1, 2):
-        index = jnp.arange(x.shape[axis], dtype=edge.dtype)[None]
-        length = edge[:, axis - 1 : axis]
-        source = jnp.where(index < length, (index - shift) % jnp.maximum(length, 1), index)
-        source = source[:, :, None, None] if axis == 1 else source[:, None, :, None]
-        x = jnp.take_along_axis(x, source, axis=axis, mode="clip")
-    return x
-
-
-def split_windows(x: Float[Array, "b h w d"], window: int) -> Float[Array, "b n s d"]:
-    """Cut a map into windows, row by row; its sides are multiples of `window`."""
-    batch, height, width, channels = x.shape
-    x = x.reshape(batch, height // window, window, width // window, window, channels)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, -1, window * window, channels)
-
-
-def join_windows(x: Float[Array, "b n s d"], size: tuple[int, int]) -> Float[Array, "b h w d"]:
-    """Put windows together to a map of `size` again."""
-    height, width = size
-    batch, _, tokens, channels = x.shape
-    window = round(tokens**0.5)
-    x = x.reshape(batch, height // window, width // window, window, window, channels)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height, width, channels)
