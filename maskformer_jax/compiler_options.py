@@ -13,24 +13,26 @@ _NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 # Before a convolution of a few images the TPU compiler cuts each into up to 32 strips and
 # convolves those as a batch. Every norm, sum and activation beside it then copies between the two
-# forms, which costs several times what the convolution gains (docs/benchmarks.md). Either option
-# alone changes nothing.
+# forms, which costs several times what the convolution gains (docs/benchmarks.md). Not so with one
+# image, whose batch axis would then lie where the chip works on 8 at a time. Either option alone
+# changes nothing.
 _NO_STRIPS = {
     "xla_tpu_run_space_to_batch": "false",
     "xla_tpu_run_space_to_batch_on_new_platforms": "false",
 }
 
 
-def training_options(device: jax.Device, *, remat: bool = False) -> dict[str, str]:
+def training_options(device: jax.Device, *, images: int = 1, remat: bool = False) -> dict[str, str]:
     """Options for `jax.jit(..., compiler_options=...)` of a program that has gradients.
 
     Args:
         device: one of those that the program is compiled for, which this process can use.
+        images: that each device has at a time.
         remat: keep XLA from merging the recomputation that `jax.checkpoint` asks for with the first
             computation. It puts barriers between the two, which the CPU compiler takes out before
             it looks for equal computations, so that nothing would be saved; others leave them in.
     """
-    options = _common_options(device)
+    options = _common_options(device, images)
     if device.platform == "cpu":
         options |= _only_known(_NO_YNN, device)
         if remat:
@@ -38,17 +40,18 @@ def training_options(device: jax.Device, *, remat: bool = False) -> dict[str, st
     return options
 
 
-def inference_options(device: jax.Device) -> dict[str, str]:
+def inference_options(device: jax.Device, *, images: int = 1) -> dict[str, str]:
     """Options for `jax.jit(..., compiler_options=...)` of a program without gradients.
 
     Args:
         device: one of those that the program is compiled for, which this process can use.
+        images: that each device has at a time.
     """
-    return _common_options(device)
+    return _common_options(device, images)
 
 
-def _common_options(device: jax.Device) -> dict[str, str]:
-    return _only_known(_NO_STRIPS, device) if device.platform == "tpu" else {}
+def _common_options(device: jax.Device, images: int) -> dict[str, str]:
+    return _only_known(_NO_STRIPS, device) if device.platform == "tpu" and images > 1 else {}
 
 
 def _only_known(options: Mapping[str, str], device: jax.Device) -> dict[str, str]:

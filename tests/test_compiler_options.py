@@ -29,8 +29,10 @@ shapes = [
 convolve = lambda x, kernel: jax.lax.conv_general_dilated(
     x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
 )
-assert inference_options(device) == training_options(device, remat=True) != {}
-for options in ({}, inference_options(device)):
+options = inference_options(device, images=4)
+assert options == training_options(device, images=2, remat=True) != {}
+assert inference_options(device) == training_options(device, images=1) == {}
+for options in ({}, options):
     compiled = jax.jit(convolve, compiler_options=options).lower(*shapes).compile()
     print("strips" if " pad(" in compiled.as_text() else "whole")
 """

@@ -28,20 +28,25 @@ class LocalDevices:
     def __len__(self) -> int:
         return self._mesh.size
 
-    def spread(self, function: Callable[[Any, Any], Any]) -> jax.stages.Wrapped:
-        """Compile `function(variables, images)` with axis 0 of images and results sharded."""
-        options = inference_options(self._mesh.devices.flat[0])
+    def spread(self, function: Callable[[Any, Any], Any], *, images: int = 1) -> jax.stages.Wrapped:
+        """Compile `function(variables, batch)` with axis 0 of batch and results sharded.
+
+        Args:
+            function: of variables and the batch of one device.
+            images: in that batch.
+        """
+        options = inference_options(self._mesh.devices.flat[0], images=images)
         if len(self) == 1:
             return jax.jit(function, compiler_options=options)
-        images = PartitionSpec(_AXIS)
+        batch = PartitionSpec(_AXIS)
         return jax.jit(
             # With automatic sharding the compiler would gather all images on every device before
             # looping over them.
             jax.shard_map(
                 function,
                 mesh=self._mesh,
-                in_specs=(PartitionSpec(), images),
-                out_specs=images,
+                in_specs=(PartitionSpec(), batch),
+                out_specs=batch,
                 check_vma=False,
             ),
             compiler_options=options,
@@ -55,7 +60,8 @@ class LocalDevices:
         shapes = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), batch
         )
-        return self.spread(function).lower(variables, shapes)
+        images = jax.tree.leaves(shapes)[0].shape[0] // len(self)
+        return self.spread(function, images=images).lower(variables, shapes)
 
     def split(self, batch: Any) -> Any:
         """Send a batch to the devices, a part of axis 0 to each."""

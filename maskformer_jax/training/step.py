@@ -129,7 +129,11 @@ def make_train_step(
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
-        compiler_options=training_options(mesh.local_devices[0], remat=config.model.remat),
+        compiler_options=training_options(
+            mesh.local_devices[0],
+            images=config.train.batch_size // (mesh.size * config.optim.accumulate_steps),
+            remat=config.model.remat,
+        ),
     )
 
 

@@ -172,7 +172,7 @@ def test_augmented_metrics_are_reported_beside_the_plain_ones() -> None:
 class OptimizedDevice(LocalDevices):
     """Compiles with vectorised sums, as users do; those of the tests' level lose more digits."""
 
-    def spread(self, function):
+    def spread(self, function, *, images=1):
         return jax.jit(function, compiler_options={"xla_backend_optimization_level": 1})
 
 

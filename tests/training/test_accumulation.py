@@ -50,3 +50,18 @@ def test_class_groups_survive_parts(whole: tuple) -> None:
 def test_parts_that_devices_cannot_share_are_refused() -> None:
     with pytest.raises(UserError, match="batch_size is 4, but must be a multiple of 3 "):
         run(parts=3)
+
+
+@pytest.mark.parametrize(("parts", "images"), [(1, 4), (2, 2)])
+def test_the_compiler_is_told_how_many_images_a_device_has_at_a_time(
+    parts: int, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {}
+
+    def remember(device: jax.Device, **settings: object) -> dict[str, str]:
+        told.update(settings, device=device)
+        return {}
+
+    monkeypatch.setattr("maskformer_jax.training.step.training_options", remember)
+    Toy(Config(optim=OptimConfig(accumulate_steps=parts)))
+    assert told == {"images": images, "remat": False, "device": jax.devices()[0]}

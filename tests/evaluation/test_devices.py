@@ -1,0 +1,26 @@
+"""Evaluation spread over devices: what the compiler is told."""
+
+import jax
+import numpy as np
+import pytest
+
+from maskformer_jax.evaluation.devices import LocalDevices
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_compiler_is_told_how_many_images_a_device_has(
+    devices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if jax.local_device_count() < devices:
+        pytest.skip("needs two devices")
+    told = []
+
+    def remember(device: jax.Device, *, images: int) -> dict[str, str]:
+        told.append((device, images))
+        return {}
+
+    monkeypatch.setattr("maskformer_jax.evaluation.devices.inference_options", remember)
+    local = LocalDevices(jax.local_devices()[:devices])
+    batch = (np.zeros((6, 4), np.float32), np.zeros((6, 2), np.int32))
+    local.lower(lambda scale, batch: scale * batch[0], np.float32(2), batch)
+    assert told == [(jax.local_devices()[0], 6 // devices)]
