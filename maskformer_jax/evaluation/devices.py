@@ -28,6 +28,11 @@ class LocalDevices:
     def __len__(self) -> int:
         return self._mesh.size
 
+    @property
+    def platform(self) -> str:
+        """Of the devices, such as "cpu"."""
+        return self._mesh.devices.flat[0].platform
+
     def spread(self, function: Callable[[Any, Any], Any], *, images: int = 1) -> jax.stages.Wrapped:
         """Compile `function(variables, batch)` with axis 0 of batch and results sharded.
 

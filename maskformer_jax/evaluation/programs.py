@@ -23,7 +23,12 @@ from maskformer_jax.evaluation.inference import (
 )
 from maskformer_jax.evaluation.views import Views, expand_views
 from maskformer_jax.models.build import inference_model
-from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
+from maskformer_jax.postprocess.image_sizes import (
+    BAND_BYTES,
+    DEFAULT_BAND_BYTES,
+    ImageSizes,
+    SizeBounds,
+)
 from maskformer_jax.precision import resolve_precision
 from maskformer_jax.progress import Progress
 from maskformer_jax.resize import padded_size
@@ -119,7 +124,8 @@ class Programs:
         padded = self.padded(bucket.image_size)
         if self._config.eval.shapes == "exact":
             return ImageSizes(padded, bucket.image_size, bucket.output_size)
-        return SizeBounds(padded, bucket.output_size, bucket.shrinkage)
+        band_bytes = BAND_BYTES.get(self._devices.platform, DEFAULT_BAND_BYTES)
+        return SizeBounds(padded, bucket.output_size, bucket.shrinkage, band_bytes)
 
     def padded(self, image_size: Size) -> Size:
         """The size to which the network pads an image."""

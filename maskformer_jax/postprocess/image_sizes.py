@@ -4,6 +4,11 @@ from typing import Any, NamedTuple
 
 from maskformer_jax.types import Size
 
+# Of the float32 maps that are computed at a time, at the width of the output. Caches hold 4 MiB,
+# which halves the time on a CPU; a TPU loses time with every turn of a loop (docs/benchmarks.md).
+BAND_BYTES = {"cpu": 4 * 2**20, "tpu": 64 * 2**20}
+DEFAULT_BAND_BYTES = BAND_BYTES["cpu"]
+
 
 class SizeBounds(NamedTuple):
     """What a program must know of images whose sizes are data.
@@ -14,6 +19,7 @@ class SizeBounds(NamedTuple):
     padded_size: Size  # of the batch that went through the network
     output_size: Size  # at least that of every result
     shrinkage: float  # at least each side of every image over that of its result
+    band_bytes: int = DEFAULT_BAND_BYTES  # of the maps that are computed at a time
 
 
 class ImageSizes(NamedTuple):

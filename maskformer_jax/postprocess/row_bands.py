@@ -14,14 +14,12 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
-from maskformer_jax.postprocess.image_sizes import ImageSizes
+from maskformer_jax.postprocess.image_sizes import DEFAULT_BAND_BYTES, ImageSizes
 
 # Row indices [n], consecutive except that the last row may be repeated -> maps [c, n, w].
 RowFunction = Callable[[Array], Array]
 
-# Of one band's float32 maps at the width of the output. Caches hold 4 MiB, which halves the time on
-# a CPU; but a band of few rows spends it on source rows that its neighbours need, too.
-_BAND_BYTES = 4 * 2**20
+# A band of few rows spends its time on source rows that its neighbours need, too.
 _FEW_ROWS = 8
 _FEW_ROWS_BYTES = 64 * 2**20
 
@@ -55,8 +53,8 @@ def map_bands(
             output: the last band is filled up by repeating the last row.
         sizes: of the image, of which those of the output are used.
         channels: how many maps the function holds at once, which determines the size of a band.
-        rows_per_band: that size; by default as many rows as keep a band's maps within 4 MiB, or 8
-            rows within 64 MiB.
+        rows_per_band: that size; by default as many rows as keep a band's maps within the bytes
+            that `sizes` say, or 4 MiB, but at least 8 rows within 64 MiB; and all bands alike.
 
     Returns:
         Arrays [bands, ...]. `join_bands` turns a result [bands, ..., n, W] into [..., H, W]. Where
@@ -66,7 +64,9 @@ def map_bands(
     if rows_per_band is None:
         row_bytes = 4 * channels * most_columns
         few_rows = min(_FEW_ROWS, _FEW_ROWS_BYTES // row_bytes)
-        rows_per_band = max(_BAND_BYTES // row_bytes, few_rows, 1)
+        band_bytes = DEFAULT_BAND_BYTES if sizes.bounds is None else sizes.bounds.band_bytes
+        rows_per_band = max(band_bytes // row_bytes, few_rows, 1)
+        rows_per_band = -(-most_rows // -(-most_rows // rows_per_band))
     rows_per_band = min(rows_per_band, most_rows)
 
     def one_band(start: Int[Array, ""]) -> Any:

@@ -4,7 +4,11 @@ import jax
 import numpy as np
 import pytest
 
+from maskformer_jax.config import Config
+from maskformer_jax.evaluation.buckets import Bucket
 from maskformer_jax.evaluation.devices import LocalDevices
+from maskformer_jax.evaluation.programs import Programs
+from maskformer_jax.models.build import build_model
 
 
 @pytest.mark.parametrize("devices", [1, 2])
@@ -24,3 +28,19 @@ def test_the_compiler_is_told_how_many_images_a_device_has(
     batch = (np.zeros((6, 4), np.float32), np.zeros((6, 2), np.int32))
     local.lower(lambda scale, batch: scale * batch[0], np.float32(2), batch)
     assert told == [(jax.local_devices()[0], 6 // devices)]
+
+
+@pytest.mark.parametrize(
+    ("platform", "band_bytes"), [("tpu", 2**26), ("cpu", 2**22), ("gpu", 2**22)]
+)
+def test_bands_are_larger_on_a_tpu(platform: str, band_bytes: int) -> None:
+    class Devices(LocalDevices):
+        platform = ""
+
+    devices = Devices()
+    devices.platform = platform
+    config = Config()
+    model = build_model(config.model, num_classes=2)
+    programs = Programs(model, config, categories=(), devices=devices)
+    bucket = Bucket(image_size=(64, 64), output_size=(64, 64), shrinkage=1.0, exact=False)
+    assert programs.sizes(bucket).band_bytes == band_bytes
