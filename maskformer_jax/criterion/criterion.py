@@ -106,7 +106,7 @@ def find_finite_images(predictions: Predictions) -> Bool[Array, " b"]:
 
     def no_logit_is_infinite(logits: Array) -> Array:
         # Zero times a number is zero, times infinity or NaN it is NaN. So this is a sum over the
-        # pixels or classes of a query, as the costs are: one pass over the logits serves both.
+        # pixels or classes of a query, as the costs are, which a compiler can take in one pass.
         zeros = logits.reshape(*logits.shape[:3], -1) * 0
         return (zeros.sum(-1) == 0).all((0, 2))
 

@@ -147,8 +147,8 @@ def _forward(
         block = gradient.reshape(1, images * layers, pixels)
         return sums + losses, jax.lax.dynamic_update_slice_in_dim(gradients, block, slot, axis=0)
 
-    # Slots come first, so that each turn writes one block of memory. Those after the last turn are
-    # never read.
+    # Slots come first, so that each turn writes one block of memory. The others need no values: no
+    # query is matched to them.
     gradients = jax.lax.empty((slots, images * layers, pixels), rows.dtype)
     start = (_zeros(rows, truth), gradients)
     sums, gradients = jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, start)
