@@ -7,6 +7,7 @@ matrices of zeros and ones instead (exact), of rows and of columns, which do all
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import DTypeLike
@@ -120,10 +121,8 @@ def _selections(
             source = rolled_index(index, -shift, padded[axis])
         else:
             source = rolled_index(index[None], -shift, edge[:, axis, None])
-        selected = jnp.expand_dims(source, -1) == jnp.arange(length).reshape(
-            (1,) * source.ndim + (-1,)
-        )
-        matrices.append(selected.reshape(*source.shape[:-1], -1, window, length).astype(dtype))
+        selected = jax.nn.one_hot(source, length, dtype=dtype)  # zeros where it is padding
+        matrices.append(selected.reshape(*source.shape[:-1], -1, window, length))
     return matrices
 
 
