@@ -1,18 +1,20 @@
 """From images to the results of a task, as functions to be compiled.
 
 A batch holds images of one bucket and their sizes, int32 [B, 3, 2]: (height, width) of the padded
-image, the image and its result, as in `ImageSizes`.
+image, the image and its result, as in `ImageSizes`. Blank ones, with a result of (0, 0), fill it.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from maskformer_jax.categories import Category
 from maskformer_jax.config import EvalConfig
+from maskformer_jax.evaluation.image_loop import map_alone
 from maskformer_jax.postprocess import (
     ImageSizes,
     Instances,
@@ -65,6 +67,31 @@ def make_network(apply: Callable[..., Any], *, precision: str | None) -> Program
     return network
 
 
+def make_prediction(network: Program, *, exact: bool, one_by_one: bool) -> Program:
+    """A function from variables and (images, sizes) to the last layer's predictions.
+
+    Args:
+        network: from `make_network`.
+        exact: whether the images fill the batch.
+        one_by_one: whether images follow each other through the network. Predictions are then
+            those of every other batch, bit for bit; together, sums may be rounded in another order.
+    """
+
+    def predict(variables: Any, batch: tuple[Any, Any]) -> Predictions:
+        images, sizes = batch
+        return network(variables, (images, None if exact else sizes[:, 1]))
+
+    def predict_one_by_one(variables: Any, batch: tuple[Any, Any]) -> Predictions:
+        def predict_one(one: tuple[Any, Any]) -> Predictions:
+            predictions = predict(variables, jax.tree.map(lambda x: x[None], one))
+            return jax.tree.map(lambda x: x[0], predictions)
+
+        present = (batch[1][:, 2, 0] > 0).sum()
+        return map_alone(predict_one, batch, count=present)
+
+    return predict_one_by_one if one_by_one else predict
+
+
 def make_inference(
     network: Program,
     settings: EvalConfig,
@@ -72,6 +99,7 @@ def make_inference(
     *,
     sizes: ImageSizes | SizeBounds,
     exact: bool,
+    one_by_one: bool,
 ) -> Program:
     """A function from variables and (images, sizes) to the batch's `Outputs`.
 
@@ -85,17 +113,16 @@ def make_inference(
         categories: K categories in label order.
         sizes: of all images, so that those of the batch are not used; or their bounds.
         exact: whether the images fill the batch.
+        one_by_one: whether images follow each other through the network.
     """
+    predict = make_prediction(network, exact=exact, one_by_one=one_by_one)
     infer = make_postprocess(settings, categories)
 
     def inference(variables: Any, batch: tuple[Any, Any]) -> Outputs:
-        images, data = batch
-        predictions = network(variables, (images, extent_of(data, exact=exact)))
-
         def infer_one(one: tuple[Predictions, Any]) -> Outputs:
             return infer(*one[0], image_sizes(sizes, one[1]))
 
-        return jax.lax.map(infer_one, (predictions, data))
+        return jax.lax.map(infer_one, (predict(variables, batch), batch[1]))
 
     return inference
 
@@ -206,16 +233,12 @@ def make_augmented(
     return postprocess
 
 
-def extent_of(sizes: Any, *, exact: bool) -> Any:
-    """The extents of the images of a batch, from their sizes; None where they fill it."""
-    return None if exact else sizes[:, 1]
-
-
 def image_sizes(sizes: ImageSizes | SizeBounds, data: Array) -> ImageSizes:
     """The sizes of one image: known beforehand, or data within these bounds."""
     if isinstance(sizes, ImageSizes):
         return sizes
-    padded, image, output = ((size[0], size[1]) for size in data)
+    # A blank image is computed as if its result were one pixel.
+    padded, image, output = ((size[0], size[1]) for size in jnp.maximum(data, 1))
     return ImageSizes(padded, image, output, bounds=sizes)
 
 

@@ -20,6 +20,7 @@ from maskformer_jax.evaluation.inference import (
     make_augmented,
     make_inference,
     make_network,
+    make_prediction,
 )
 from maskformer_jax.evaluation.views import Views, expand_views
 from maskformer_jax.models.build import inference_model
@@ -62,6 +63,8 @@ class Programs:
             config.model.matmul_precision, compute_dtype=config.model.compute_dtype, train=False
         )
         self._network = make_network(inference_model(model).apply, precision=precision)
+        # A CPU gains little by a batch, at the price of its memory and of last bits.
+        self._one_by_one = devices.platform == "cpu"
         self._compiled: dict[Hashable, Future[Any]] = {}
         self._tracing = threading.Lock()
 
@@ -70,8 +73,8 @@ class Programs:
         return self._runner(_inference_key(bucket), lambda: self._inference(bucket))
 
     def network(self, bucket: Bucket) -> Program:
-        """From variables and (images, extent) to the last layer's predictions."""
-        return self._runner(_network_key(bucket), lambda: self._network)
+        """From variables and (images, sizes) to the last layer's predictions."""
+        return self._runner(_network_key(bucket), lambda: self._prediction(bucket))
 
     def augment(self, views: Views) -> Program:
         """From (unused variables and) predictions and sizes of all views to labels."""
@@ -142,11 +145,9 @@ class Programs:
         yield _inference_key(bucket), _Job(self._inference(bucket), variables, batch)
         inputs = []
         for view in bucket.views:
-            images, sizes = self._blank_batch(view)
-            extent = None if view.exact else jax.ShapeDtypeStruct(sizes.shape[::2], sizes.dtype)
-            job = _Job(self._network, variables, (images, extent))
+            job = _Job(self._prediction(view), variables, self._blank_batch(view))
             yield _network_key(view), job
-            inputs.append((jax.eval_shape(self._network, variables, job.batch), sizes))
+            inputs.append((jax.eval_shape(job.program, variables, job.batch), job.batch[1]))
         if bucket.views:
             views = expand_views(bucket, self._config.eval.tta)
             repeated = [one for one in inputs for _ in range(len(views) // len(inputs))]
@@ -159,7 +160,11 @@ class Programs:
             self._categories,
             sizes=self.sizes(bucket),
             exact=bucket.exact,
+            one_by_one=self._one_by_one,
         )
+
+    def _prediction(self, bucket: Bucket) -> Program:
+        return make_prediction(self._network, exact=bucket.exact, one_by_one=self._one_by_one)
 
     def _augmented(self, views: Views) -> Program:
         return make_augmented(

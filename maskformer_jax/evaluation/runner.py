@@ -16,7 +16,7 @@ from maskformer_jax.distributed import is_primary
 from maskformer_jax.errors import UserError
 from maskformer_jax.evaluation.buckets import Bucket, BucketPool, Plan, plan_buckets, round_up
 from maskformer_jax.evaluation.devices import LocalDevices
-from maskformer_jax.evaluation.inference import Outputs, crop_outputs, extent_of
+from maskformer_jax.evaluation.inference import Outputs, crop_outputs
 from maskformer_jax.evaluation.metrics import TaskMetrics
 from maskformer_jax.evaluation.programs import Programs
 from maskformer_jax.evaluation.views import add_views, expand_views, make_views, view_sizes
@@ -176,8 +176,7 @@ class Evaluator:
             From `object_mask_threshold` and `overlap_threshold` to the results.
         """
         images, sizes = self._stack(bucket, [image], [output_size])
-        network = self._programs.network(bucket)
-        predictions = network(variables, (images, extent_of(sizes, exact=bucket.exact)))
+        predictions = self._programs.network(bucket)(variables, (images, sizes))
 
         def results(object_mask_threshold: float, overlap_threshold: float) -> Outputs:
             pair = (object_mask_threshold, overlap_threshold)
@@ -266,9 +265,8 @@ class Evaluator:
             batch, sizes = self._stack(
                 view_bucket, [made[number][0] for made in of_images], output_sizes
             )
-            extent = extent_of(sizes, exact=view_bucket.exact)
             network = self._programs.network(view_bucket)
-            inputs.append((network(variables, (batch, extent)), sizes))
+            inputs.append((network(variables, (batch, sizes)), sizes))
         return self._programs.augment(views)((), inputs)
 
     def _stack(
@@ -276,7 +274,7 @@ class Evaluator:
     ) -> tuple[UInt8[np.ndarray, "b _ _ 3"], Int[np.ndarray, "b 3 2"]]:
         """A full batch and its sizes; blank images fill it up."""
         batch = np.zeros((self._programs.batch_size, *bucket.image_size, 3), np.uint8)
-        blank = (self._programs.padded(bucket.image_size), bucket.image_size, (1, 1))
+        blank = (self._programs.padded(bucket.image_size), bucket.image_size, (0, 0))
         sizes = np.array([blank] * len(batch), np.int32)
         for i, (image, output_size) in enumerate(zip(images, output_sizes, strict=True)):
             height, width = image.shape[:2]

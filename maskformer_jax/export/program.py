@@ -52,6 +52,7 @@ def make_program(
         categories,
         sizes=bounds,
         exact=False,
+        one_by_one=False,
     )
     reduction = largest_reduction(bucket, config)
 
