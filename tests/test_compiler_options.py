@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +54,15 @@ def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch: pytest.Monkey
 
 def test_inference_on_a_cpu_needs_none() -> None:
     assert inference_options(CPU) == {}
+
+
+def test_products_on_a_gpu_are_left_to_cublas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_is_known", lambda *_: True)
+    gpu = Mock(spec=jax.Device, platform="gpu")
+    options = inference_options(gpu, images=4)
+    assert options == training_options(gpu, remat=True) == {"xla_gpu_enable_triton_gemm": False}
+    # The CPU compiler, which reads all options, knows it, so the name is right.
+    assert jax.jit(lambda x: x + 1, compiler_options=options)(jnp.float32(1)) == 2
 
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs the extra `plan-tpu`")

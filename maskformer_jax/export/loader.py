@@ -26,9 +26,14 @@ def load(path):
     arrays = np.load(io.BytesIO(archive.read("weights.npz")))
     weights = [jax.device_put(arrays[f"{i}"]) for i in range(len(arrays.files))]
 
+    # On GPUs XLA's own kernels for products fail for some shapes; cuBLAS's do not.
+    on_gpu = jax.default_backend() == "gpu"
+    options = {"xla_gpu_enable_triton_gemm": False} if on_gpu else {}
+
     @functools.cache
     def program(i):
-        return jax.jit(export.deserialize(bytearray(archive.read(f"program_{i}.bin"))).call)
+        exported = export.deserialize(bytearray(archive.read(f"program_{i}.bin")))
+        return jax.jit(exported.call, compiler_options=options)
 
     def predict(image):
         size = np.array(image.shape[:2], np.int32)

@@ -69,22 +69,30 @@ def _convolve_points(
     kernel: Float[Array, "1 1 c d"],
     strides: tuple[int, int],
     padding: Any,
-    *,
-    precision: lax.PrecisionLike = None,
-    preferred_element_type: DTypeLike | None = None,
-    **_: Any,
+    **settings: Any,
 ) -> Float[Array, "b _ _ d"]:
     """A 1x1 convolution as a matrix product, which sums the same products.
 
     XLA's CPU backend computes the gradient of the convolution's kernel much more slowly than that
-    of the product (docs/benchmarks.md).
+    of the product (docs/benchmarks.md). With a stride it remains a convolution on GPUs, whose
+    compiler does not stand a product of every second row: it refuses most sizes of images, and
+    ends the process for some (openxla/xla, issue 47381).
     """
-    return multiply_kernel(
-        x[:, :: strides[0], :: strides[1]],
-        kernel[0, 0],
-        precision=precision,
-        preferred_element_type=preferred_element_type,
-    )
+
+    def multiply(x: Array, kernel: Array) -> Array:
+        every = x[:, :: strides[0], :: strides[1]]
+        dtype = settings.get("preferred_element_type")
+        precision = settings.get("precision")
+        return multiply_kernel(
+            every, kernel[0, 0], precision=precision, preferred_element_type=dtype
+        )
+
+    def convolve(x: Array, kernel: Array) -> Array:
+        return lax.conv_general_dilated(x, kernel, strides, padding, **settings)
+
+    if strides == (1, 1):
+        return multiply(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=multiply, tpu=multiply, default=convolve)
 
 
 def rematerialize(function: Callable[..., Any], *, on: bool) -> Callable[..., Any]:

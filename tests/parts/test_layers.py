@@ -51,6 +51,35 @@ def test_conv_pads_all_sides_alike(kernel_size, stride, size):
     np.testing.assert_allclose(y[0], direct, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("stride", "products"), [(1, ("cpu", "cuda", "tpu")), (2, ("cpu", "tpu"))])
+def test_on_a_gpu_a_strided_1x1_convolution_is_no_product(stride, products):
+    layer = conv(3, 1, stride=stride, kernel_init=msra_fill)
+    variables = {"params": {"kernel": jnp.ones((1, 1, 2, 3))}}
+    traced = jax.jit(layer.apply).trace(variables, jnp.ones((1, 8, 8, 2)))
+    for platform in ("cpu", "cuda", "tpu"):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("dot_general" in text) == (platform in products)
+        assert ("stablehlo.convolution" in text) == (platform not in products)
+
+
+def test_the_strided_convolution_of_a_gpu_has_the_values_of_the_product(monkeypatch):
+    layer = conv(3, 1, stride=2, kernel_init=msra_fill)
+    x = jnp.asarray(RNG.normal(size=(2, 7, 8, 5)), jnp.float32)
+    variables = layer.init(jax.random.key(0), x)
+
+    def loss(variables, x):
+        return jnp.sin(layer.apply(variables, x)).sum()
+
+    of_product = jax.value_and_grad(loss, argnums=(0, 1))(variables, x)
+    monkeypatch.setattr(lax, "platform_dependent", lambda *args, default, **_: default(*args))
+    of_convolution = jax.value_and_grad(loss, argnums=(0, 1))(variables, x)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+        of_product,
+        of_convolution,
+    )
+
+
 def test_layer_norm_has_the_published_epsilon():
     # For values of +-1e-3 the variance 1e-6 is small beside 1e-5: 1 / sqrt(11) shows epsilon.
     expected = 1 / np.sqrt(11)

@@ -9,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Float, UInt8
 
+from maskformer_jax.compiler_options import inference_options
 from maskformer_jax.data.eval_examples import resize_for_eval
 from maskformer_jax.errors import UserError
 from maskformer_jax.precision import multiply_in, resolve_precision
@@ -57,7 +58,8 @@ class QueryInspector:
                     mutable=["intermediates"],
                 )
 
-        self._run = jax.jit(run)
+        options = inference_options(jax.devices()[0])
+        self._run = jax.jit(run, compiler_options=options)
 
     def inspect(self, image: UInt8[np.ndarray, "h w 3"]) -> ImageQueries:
         """Run the network on one image, RGB; each size of the network's input compiles once."""
