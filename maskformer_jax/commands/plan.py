@@ -1,5 +1,6 @@
 """`plan`: what training or evaluation would cost on devices that this machine does not have."""
 
+import copy
 import json
 import re
 import time
@@ -78,11 +79,31 @@ def run(argv: Sequence[str]) -> None:
     begin = time.perf_counter()
     compiled = lowered.compile()
     seconds = time.perf_counter() - begin
-    cost = read_cost(compiled, unknown_turns=arguments.segments)
+    flops = None
+    if compiled.cost_analysis() is None:
+        flops = _count_operations(config, arguments.what, arguments.size, topology)
+    cost = read_cost(compiled, unknown_turns=arguments.segments, flops=flops)
     print(describe_plan(title, topology, cost, turns=arguments.segments, seconds=seconds))
     if arguments.json:
         record = plan_record(title, topology, cost, seconds=seconds)
         write_atomically(arguments.json, json.dumps(record, indent=1) + "\n")
+
+
+def _count_operations(config: Config, what: str, size: Size | None, topology: "Topology") -> float:
+    """Operations of one device, as XLA counts them for a CPU in the program it has yet to compile.
+
+    For GPUs that are not there it does not count any.
+    """
+    import jax
+
+    host = topology._replace(devices=jax.devices("cpu")[:1])
+    alone = copy.deepcopy(config)
+    alone.mesh.data, alone.mesh.fsdp, alone.eval.batch_size = -1, 1, 1
+    lower = _lower_step if what == "train" else _lower_evaluation
+    analysis: Any = lower(alone, host, size)[0].cost_analysis()
+    # All images of a step, but of an evaluation one image of one device.
+    share = 1 / len(topology.devices) if what == "train" else config.eval.batch_size
+    return float(analysis["flops"]) * share
 
 
 def _size(text: str) -> Size:

@@ -15,6 +15,7 @@ from maskformer_jax.planning.hlo import (
     operation_name,
     parse_hlo,
     shape_bytes,
+    traffic,
     walk_executed,
 )
 
@@ -48,8 +49,8 @@ class Collective(NamedTuple):
 class ProgramCost(NamedTuple):
     """The cost of one run of a program on each device.
 
-    Operations and traffic are XLA's own counts, in which bodies of loops count once; everything
-    else counts them as often as they run.
+    Bodies of loops count once in operations and traffic, as XLA counts them, and as often as they
+    run in everything else.
     """
 
     memory: Memory
@@ -74,13 +75,17 @@ class ProgramCost(NamedTuple):
         return times
 
 
-def read_cost(compiled: jax.stages.Compiled, *, unknown_turns: int) -> ProgramCost:
+def read_cost(
+    compiled: jax.stages.Compiled, *, unknown_turns: int, flops: float | None = None
+) -> ProgramCost:
     """Read the cost of a compiled program.
 
     Args:
         compiled: for any device, present or not.
         unknown_turns: how often loops of unknown length run, such as that over the segments of
             an image.
+        flops: operations of one device, where XLA gives no analysis of the compiled program, as for
+            GPUs that are not there. Its traffic is then read out of the program's text.
     """
     hlo = parse_hlo(compiled.as_text() or "")
     cycles: Counter[str] = Counter()
@@ -98,7 +103,10 @@ def read_cost(compiled: jax.stages.Compiled, *, unknown_turns: int) -> ProgramCo
             kind, size = found
             counts[kind] += 1
             received[kind][_origin(name)] += times * size
-    analysis: Any = compiled.cost_analysis() or {}
+    analysis: Any = compiled.cost_analysis() or {
+        "flops": flops or 0.0,
+        "bytes accessed": traffic(hlo),
+    }
     return ProgramCost(
         memory=_memory(compiled),
         flops=analysis.get("flops", 0.0),

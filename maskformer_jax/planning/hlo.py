@@ -9,6 +9,12 @@ _SHAPE = re.compile(r"\b([a-z]+[0-9a-z]*)\[([0-9,]*)\]")
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (.+?) ([\w\-]+)\((.*)$")
 _BITS = {"pred": 8, "f8e4m3fn": 8, "f8e5m2": 8, "bf16": 16, "c64": 64, "c128": 128}
 
+# What a device doesn't run: names for values, and instructions whose parts count by themselves.
+_NO_KERNELS = {
+    *("parameter", "constant", "tuple", "get-tuple-element", "bitcast"),
+    *("while", "call", "conditional"),
+}
+
 
 class Instruction(NamedTuple):
     """One instruction of a computation."""
@@ -71,6 +77,19 @@ def walk_executed(hlo: Hlo, *, unknown_turns: int) -> Iterator[Executed]:
                 pending += [(one, times * turns, guessed or not trips) for one in inner]
             elif instruction.opcode in ("call", "conditional"):
                 pending += [(one, times, guessed) for one in _called(instruction, hlo)]
+
+
+def traffic(hlo: Hlo) -> int:
+    """Bytes that all kernels together read and write, once each, were none kept in fast memory."""
+    shapes = {one.name: one.shape for each in hlo.computations.values() for one in each}
+    total = 0
+    for instruction, _, _ in walk_executed(hlo, unknown_turns=1):
+        if instruction.opcode in _NO_KERNELS or instruction.opcode.endswith("-done"):
+            continue
+        operands = re.findall(r"%([\w.\-]+)", instruction.rest.partition(")")[0])
+        moved = [instruction.shape, *(shapes.get(name, "") for name in operands)]
+        total += sum(sum(shape_bytes(shape)) for shape in moved)
+    return total
 
 
 def fused(instruction: Instruction, hlo: Hlo) -> list[Instruction]:

@@ -6,6 +6,7 @@ from maskformer_jax.planning.hlo import (
     operation_name,
     parse_hlo,
     shape_bytes,
+    traffic,
     walk_executed,
 )
 
@@ -57,6 +58,13 @@ def test_loops_count_as_often_as_they_run() -> None:
     assert "twice" not in names
     cycles = sum(one.times * estimated_cycles(one.instruction) for one in executed)
     assert cycles == 230
+
+
+def test_traffic_is_what_each_kernel_reads_and_writes_once() -> None:
+    # inner reads a pair, s32 and f32[4], and writes f32[4], less compares two of them; both loops
+    # have them. negated and copy read and write f32[4]. The rest names values.
+    inner, less = 20 + 16, 20 + 20 + 1
+    assert traffic(parse_hlo(TEXT.replace("s32[]", "s32[1]"))) == 2 * (inner + less) + 32 + 32
 
 
 def test_names_tell_the_part_of_the_model() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,9 @@ from maskformer_jax.planning.topology import describe_topology
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="needs the extra `plan-tpu`"
+)
+needs_cuda = pytest.mark.skipif(
+    importlib.util.find_spec("jax_cuda12_plugin") is None, reason="needs the extra `plan-gpu`"
 )
 
 
@@ -67,21 +71,37 @@ def test_a_host_callback_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 @needs_libtpu
 def test_a_real_step_is_compiled_for_a_tpu(tmp_path: Path) -> None:
     # In a process of its own: libtpu is loaded for good. As small as a model with all parts gets.
+    record = plan(tmp_path, "--topology=v5e:2x2", "--size=32x32")
+    assert record["devices"] == 4
+    assert record["cycles"]["backbone"] > 10_000
+    assert record["seconds"]["compiler's schedule"] > record["seconds"]["arithmetic"] > 0
+    # The gradients of all parameters, at least.
+    assert record["collectives"]["all-reduce"]["received"] > 1e6
+
+
+@needs_cuda
+def test_a_real_step_is_compiled_for_a_gpu(tmp_path: Path) -> None:
+    # A size for which XLA's own kernels for products would end the process.
+    record = plan(tmp_path, "--topology=h100:2", "--size=96x96")
+    assert record["devices"] == 2
+    assert record["cycles"] == {}
+    assert record["seconds"]["memory traffic"] > 0
+    assert record["seconds"]["arithmetic"] > 0
+    assert record["collectives"]["all-reduce"]["received"] > 1e6
+
+
+def plan(folder: Path, *arguments: str) -> dict[str, Any]:
+    """The record of `plan` for the smallest model with all parts, in a process of its own."""
     command = [
         *(sys.executable, "-m", "maskformer_jax", "plan", "--config=shapes/maskformer_R18"),
-        *("--topology=v5e:2x2", "--size=32x32", "--segments=3", f"--json={tmp_path / 'plan.json'}"),
-        "--config.train.batch_size=4",
-        "--config.model.transformer_decoder.num_layers=1",
+        *("--segments=3", f"--json={folder / 'plan.json'}", "--config.train.batch_size=4"),
+        *("--config.model.transformer_decoder.num_layers=1", *arguments),
     ]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "fits" in done.stdout
     assert "all-reduce" in done.stdout
-    record = json.loads((tmp_path / "plan.json").read_text())
-    assert record["devices"] == 4
+    record = json.loads((folder / "plan.json").read_text())
     assert record["fits"]
-    assert record["cycles"]["backbone"] > 10_000
-    assert record["seconds"]["compiler's schedule"] > record["seconds"]["arithmetic"] > 0
-    # The gradients of all parameters, at least.
-    assert record["collectives"]["all-reduce"]["received"] > 1e6
+    return dict(record)
