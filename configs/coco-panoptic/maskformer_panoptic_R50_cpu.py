@@ -58,7 +58,7 @@ def get_config() -> Config:
             ),
         ),
         optim=OptimConfig(
-            learning_rate=4e-4,
+            learning_rate=1e-4,
             backbone_multiplier=0.25,
             schedule="multistep",
             milestones=(900,),
