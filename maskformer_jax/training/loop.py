@@ -250,7 +250,8 @@ def _run_steps(
                 batch = next(batches)
 
             # Update.
-            state, metrics = training.step(state, put_batch(batch, mesh))
+            with jax.profiler.StepTraceAnnotation("train", step_num=step):
+                state, metrics = training.step(state, put_batch(batch, mesh))
             if step == start + 1:
                 progress.restart_rate()
                 throughput.restart(start)

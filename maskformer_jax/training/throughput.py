@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import jax
+
 from maskformer_jax.run_record import peak_memory_gb
 
 
@@ -23,7 +25,8 @@ class Throughput:
     def waiting_for_data(self) -> Iterator[None]:
         """Count the time of the block as time spent waiting for the input pipeline."""
         start = time.perf_counter()
-        yield
+        with jax.profiler.TraceAnnotation("wait for data"):
+            yield
         self._waited_s += time.perf_counter() - start
 
     @contextmanager
