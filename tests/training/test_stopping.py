@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import jax
 import pytest
 
 from maskformer_jax.config import Config
@@ -71,4 +72,7 @@ def test_a_run_stops_in_an_evaluation_and_makes_up_for_it(
     assert [line["step"] for line in trained] == [1, 2, 3, 4]
     assert all(0 <= line["data_wait_share"] <= 1 for line in trained)
     assert all(line["steps_per_second"] > 0 for line in trained)
-    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+    (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
+    planes = jax.profiler.ProfileData.from_file(str(trace)).planes
+    events = {event.name for plane in planes for line in plane.lines for event in line.events}
+    assert {"train", "wait for data", "send batch"} <= events
