@@ -139,6 +139,11 @@ class Programs:
         """Images in a batch, those of all devices."""
         return self._config.eval.batch_size * len(self._devices)
 
+    @property
+    def images_at_once(self) -> int:
+        """Images that cost what their whole batch costs, blank ones included."""
+        return 1 if self._one_by_one else self.batch_size
+
     def _jobs(self, variables: Any, bucket: Bucket) -> Iterator[tuple[Hashable, "_Job"]]:
         """What a bucket needs: its key, and what is compiled."""
         batch = self._blank_batch(bucket)

@@ -89,7 +89,7 @@ class Evaluator:
         settings = self._config.eval
         options = {
             "size_divisibility": self._config.model.size_divisibility,
-            "batch_size": self._programs.batch_size,
+            "batch_size": self._programs.images_at_once,
         }
         if settings.shapes == "exact":
             limit = views_limit = None

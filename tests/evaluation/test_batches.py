@@ -125,6 +125,19 @@ def test_neither_batch_size_nor_other_images_change_a_bit(
             np.testing.assert_array_equal(ours, one)
 
 
+def test_the_batch_size_changes_no_bucket(model) -> None:
+    random = np.random.default_rng(0)
+    shapes = [
+        ImageShape((h, w), (2 * h, 2 * w)) for h, w in random.integers(33, 600, (30, 2)).tolist()
+    ]
+    plans = [
+        Evaluator(model[0], make_config(batch_size), categories=CATEGORIES).plan(shapes)
+        for batch_size in (1, 7, 30)
+    ]
+    assert len(plans[0].buckets) > 1
+    assert plans[0] == plans[1] == plans[2]
+
+
 @pytest.mark.slow
 def test_devices_change_no_more_than_the_last_bits_of_scores(alone) -> None:
     for several, single in zip(alone(2).values(), alone(1).values(), strict=True):
