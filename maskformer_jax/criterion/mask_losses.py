@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.criterion.layers import map_layers
@@ -149,7 +150,7 @@ def _forward(
 
     # Slots come first, so that each turn writes one block of memory. The others need no values: no
     # query is matched to them.
-    gradients = jax.lax.empty((slots, images * layers, pixels), rows.dtype)
+    gradients = _unwritten((slots, images * layers, pixels), rows.dtype)
     start = (_zeros(rows, truth), gradients)
     sums, gradients = jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, start)
     slot_of = _slot_of_query(truth.assignment, num_rows // layers)
@@ -170,6 +171,20 @@ def _backward(
 
 
 _sum_over_slots.defvjp(_forward, _backward)
+
+
+def _unwritten(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Memory to be written to; on a GPU it is cleared.
+
+    There each device would hold the memory of all, since XLA does not divide what it does not fill.
+    """
+
+    def zeros() -> Array:
+        return jnp.zeros(shape, dtype)
+
+    return jax.lax.platform_dependent(
+        cuda=zeros, rocm=zeros, default=lambda: jax.lax.empty(shape, dtype)
+    )
 
 
 def _zeros(rows: Array, truth: _Truth) -> Float[Array, "2 b l"]:

@@ -48,6 +48,23 @@ def test_masks_are_compared_as_by_the_plain_formula() -> None:
     assert not jnp.any(pull_back(jnp.stack([zero, layers, layers]))[0])
 
 
+def test_the_memory_of_gradients_is_divided_among_gpus() -> None:
+    predictions, batch = draw()
+    assignment = jnp.zeros((2, 2, 4), jnp.int32)
+
+    def loss(mask_logits: jax.Array, segment_map: jax.Array) -> jax.Array:
+        masks = DisjointMasks(segment_map, 4)
+        return compute_mask_losses(
+            mask_logits, assignment, masks, focal_weight=2.0, dice_weight=5.0
+        )[0].sum()
+
+    traced = jax.jit(jax.grad(loss)).trace(predictions.mask_logits, batch.segment_map)
+    for platform in ("cpu", "cuda", "tpu"):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        # XLA's partitioner for GPUs gives every device all of such a buffer.
+        assert ("AllocateBuffer" in text) == (platform != "cuda")
+
+
 def test_packed_masks_give_what_the_map_gives() -> None:
     predictions, batch = draw()
     dense = batch.segment_map[:, None] == np.arange(SLOTS)[:, None, None]
