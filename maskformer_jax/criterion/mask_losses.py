@@ -174,16 +174,13 @@ _sum_over_slots.defvjp(_forward, _backward)
 
 
 def _unwritten(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Memory to be written to; on a GPU it is cleared.
+    """Memory to be written to; only a TPU leaves it as it is.
 
-    There each device would hold the memory of all, since XLA does not divide what it does not fill.
+    On a GPU each device would hold the memory of all: XLA does not divide there what it does not
+    fill.
     """
-
-    def zeros() -> Array:
-        return jnp.zeros(shape, dtype)
-
     return jax.lax.platform_dependent(
-        cuda=zeros, rocm=zeros, default=lambda: jax.lax.empty(shape, dtype)
+        tpu=lambda: jax.lax.empty(shape, dtype), default=lambda: jnp.zeros(shape, dtype)
     )
 
 
