@@ -74,14 +74,13 @@ def run(argv: Sequence[str]) -> None:
             "cannot be compiled for devices that are not there"
         )
     topology = describe_topology(arguments.topology)
-    lower = _lower_step if arguments.what == "train" else _lower_evaluation
-    lowered, title = lower(config, topology, arguments.size)
+    lowered, title = _lower(arguments.what, config, topology, arguments.size)
     begin = time.perf_counter()
     compiled = lowered.compile()
     seconds = time.perf_counter() - begin
     flops = None
     if compiled.cost_analysis() is None:
-        flops = _count_operations(config, arguments.what, arguments.size, topology)
+        flops = _count_operations(arguments.what, config, topology, arguments.size)
     cost = read_cost(compiled, unknown_turns=arguments.segments, flops=flops)
     print(describe_plan(title, topology, cost, turns=arguments.segments, seconds=seconds))
     if arguments.json:
@@ -89,7 +88,7 @@ def run(argv: Sequence[str]) -> None:
         write_atomically(arguments.json, json.dumps(record, indent=1) + "\n")
 
 
-def _count_operations(config: Config, what: str, size: Size | None, topology: "Topology") -> float:
+def _count_operations(what: str, config: Config, topology: "Topology", size: Size | None) -> float:
     """Operations of one device, as XLA counts them for a CPU in the program it has yet to compile.
 
     For GPUs that are not there it does not count any.
@@ -99,8 +98,7 @@ def _count_operations(config: Config, what: str, size: Size | None, topology: "T
     host = topology._replace(devices=jax.devices("cpu")[:1])
     alone = copy.deepcopy(config)
     alone.mesh.data, alone.mesh.fsdp, alone.eval.batch_size = -1, 1, 1
-    lower = _lower_step if what == "train" else _lower_evaluation
-    analysis: Any = lower(alone, host, size)[0].cost_analysis()
+    analysis: Any = _lower(what, alone, host, size)[0].cost_analysis()
     # All images of a step, but of an evaluation one image of one device.
     share = 1 / len(topology.devices) if what == "train" else config.eval.batch_size
     return float(analysis["flops"]) * share
@@ -111,6 +109,14 @@ def _size(text: str) -> Size:
     if not found:
         raise ValueError(text)
     return int(found[1]), int(found[2])
+
+
+def _lower(
+    what: str, config: Config, topology: "Topology", size: Size | None
+) -> tuple["jax.stages.Lowered", str]:
+    """The program that is asked for, and what it does."""
+    lower = _lower_step if what == "train" else _lower_evaluation
+    return lower(config, topology, size)
 
 
 def _lower_step(
