@@ -28,6 +28,7 @@ from maskformer_jax.postprocess.general import general_reader
 from maskformer_jax.postprocess.image_sizes import SizeBounds
 from maskformer_jax.postprocess.instances import instance_reader
 from maskformer_jax.postprocess.mask_readers import read_masks
+from maskformer_jax.postprocess.packed_masks import unpack_masks_on_host
 from maskformer_jax.postprocess.panoptic import panoptic_reader
 from maskformer_jax.postprocess.semantic import semantic_reader
 from maskformer_jax.precision import at_least_float32_dtype, multiply_in
@@ -40,7 +41,8 @@ Program = Callable[[Any, Any], Any]
 class Outputs(NamedTuple):
     """The results of one image as arrays of the output size; None where the task has none.
 
-    For a batch all arrays have a leading axis B.
+    For a batch all arrays have a leading axis B. Programs give masks of instances packed, which
+    `crop_outputs` unpacks.
     """
 
     semantic: Any = None  # int32 [H, W], labels 0..K-1, -1 for none
@@ -243,16 +245,19 @@ def image_sizes(sizes: ImageSizes | SizeBounds, data: Array) -> ImageSizes:
 
 
 def crop_outputs(outputs: Outputs, size: Size) -> Outputs:
-    """The results of one image, cut from arrays that may be larger."""
+    """The results of one image, cut from arrays of a program that may be larger."""
     height, width = size
 
     def crop(maps: np.ndarray | None) -> np.ndarray | None:
         return None if maps is None else maps[..., :height, :width]
 
     panoptic, instances = outputs.panoptic, outputs.instances
+    if instances is not None:
+        masks = unpack_masks_on_host(instances.masks[:, :height], width)
+        instances = instances._replace(masks=masks)
     return Outputs(
         semantic=crop(outputs.semantic),
         panoptic=None if panoptic is None else panoptic._replace(id_map=crop(panoptic.id_map)),
-        instances=None if instances is None else instances._replace(masks=crop(instances.masks)),
+        instances=instances,
         semantic_tta=crop(outputs.semantic_tta),
     )

@@ -14,6 +14,7 @@ from maskformer_jax.evaluation.inference import make_inference, make_network
 from maskformer_jax.export.pillow_resize import resize_image
 from maskformer_jax.models.build import inference_model
 from maskformer_jax.postprocess.image_sizes import SizeBounds
+from maskformer_jax.postprocess.packed_masks import unpack_masks
 from maskformer_jax.precision import resolve_precision
 from maskformer_jax.resize import padded_size
 
@@ -82,7 +83,7 @@ def make_program(
             }
         if outputs.instances is not None:
             results |= {
-                "instance_masks": outputs.instances.masks,
+                "instance_masks": unpack_masks(outputs.instances.masks, bucket.output_size[1]),
                 "instance_valid": outputs.instances.valid,
                 "instance_label": outputs.instances.label,
                 "instance_score": outputs.instances.score,

@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float
 from maskformer_jax.postprocess.check_logits import check_logits
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.mask_readers import MaskBand, MaskReader, read_masks
+from maskformer_jax.postprocess.packed_masks import pack_masks, unpack_masks
+from maskformer_jax.postprocess.pixel_counts import count_pixels
 from maskformer_jax.postprocess.row_bands import join_bands
 from maskformer_jax.precision import at_least_float32_dtype
 
@@ -18,7 +20,7 @@ from maskformer_jax.precision import at_least_float32_dtype
 class Instances(NamedTuple):
     """Masks that may overlap, in descending order of class probability."""
 
-    masks: Any  # bool [n, H, W]
+    masks: Any  # bool [n, H, W]; of an `instance_reader` packed, uint8 [n, H, ceil(W / 8)]
     label: Any  # int32 [n], class 0..K-1
     score: Any  # float32 [n], class probability times mean mask probability inside the mask
     valid: Any  # bool [n], False where the class is stuff or the mask is empty
@@ -60,7 +62,7 @@ def instance_inference(
         max_instances=max_instances,
     )
     (found,) = read_masks(mask_logits, [reader], sizes=sizes, rows_per_band=rows_per_band)
-    return found
+    return found._replace(masks=unpack_masks(found.masks, sizes.output_bound[1]))
 
 
 def instance_reader(
@@ -69,7 +71,7 @@ def instance_reader(
     *,
     max_instances: int,
 ) -> MaskReader:
-    """`instance_inference` as a reader of masks.
+    """`instance_inference` as a reader of masks, which packs those of the instances.
 
     Args:
         class_logits: at least float32.
@@ -85,15 +87,15 @@ def instance_reader(
     def read(band: MaskBand) -> tuple[Array, Array, Array]:
         inside = (band.logits > 0) & band.is_output[None]
         total = jnp.where(inside, band.probabilities, 0).sum(axis=(1, 2))
-        return inside[query], total, inside.sum(axis=(1, 2), dtype=jnp.int32)
+        return pack_masks(inside)[query], total, count_pixels(inside)
 
     def finish(bands: tuple[Array, Array, Array], height: int) -> Instances:
-        inside, total, area = bands
+        packed, total, area = bands
         area = area.sum(axis=0)[query]
         # The small constant keeps an empty mask from dividing by zero.
         mask_score = total.sum(axis=0)[query] / (area.astype(class_logits.dtype) + 1e-6)
         return Instances(
-            masks=join_bands(inside, height),
+            masks=join_bands(packed, height),
             label=label,
             score=class_score * mask_score,
             valid=jnp.asarray(is_thing)[label] & (area > 0),

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from maskformer_jax.postprocess.check_logits import check_logits
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.mask_readers import MaskBand, MaskReader, read_masks
+from maskformer_jax.postprocess.pixel_counts import count_pixels
 from maskformer_jax.postprocess.query_selection import select_queries
 from maskformer_jax.postprocess.row_bands import join_bands
 from maskformer_jax.precision import at_least_float32_dtype
@@ -97,7 +98,7 @@ def panoptic_reader(
         owner = queries.assign_pixels(band.probabilities)
         owned = owner[None] == jnp.arange(num_queries, dtype=jnp.int32)[:, None, None]
         owned_area, mask_area = (
-            (pixels & band.is_output[None]).sum(axis=(1, 2), dtype=jnp.int32)
+            count_pixels(pixels & band.is_output[None])
             for pixels in (owned, band.probabilities >= 0.5)
         )
         return owner, owned_area, mask_area
