@@ -187,7 +187,7 @@ def make_postprocess(
             readers["semantic"] = (
                 general_reader(class_logits, score_threshold=settings.general_threshold)
                 if general
-                else semantic_reader(class_logits)
+                else semantic_reader(class_logits, sizes.work.precision)
             )
         if task == "panoptic":
             readers["panoptic"] = panoptic_reader(

@@ -24,13 +24,8 @@ from maskformer_jax.evaluation.inference import (
 )
 from maskformer_jax.evaluation.views import Views, expand_views
 from maskformer_jax.models.build import inference_model
-from maskformer_jax.postprocess.image_sizes import (
-    BAND_BYTES,
-    DEFAULT_BAND_BYTES,
-    ImageSizes,
-    SizeBounds,
-)
-from maskformer_jax.precision import resolve_precision
+from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds, map_work
+from maskformer_jax.precision import precision_of_masks, resolve_precision
 from maskformer_jax.progress import Progress
 from maskformer_jax.resize import padded_size
 
@@ -63,6 +58,7 @@ class Programs:
             config.model.matmul_precision, compute_dtype=config.model.compute_dtype, train=False
         )
         self._network = make_network(inference_model(model).apply, precision=precision)
+        self._map_work = map_work(devices.platform, precision_of_masks(precision))
         # A CPU gains little by a batch, at the price of its memory and of last bits.
         self._one_by_one = devices.platform == "cpu"
         self._compiled: dict[Hashable, Future[Any]] = {}
@@ -127,8 +123,7 @@ class Programs:
         padded = self.padded(bucket.image_size)
         if self._config.eval.shapes == "exact":
             return ImageSizes(padded, bucket.image_size, bucket.output_size)
-        band_bytes = BAND_BYTES.get(self._devices.platform, DEFAULT_BAND_BYTES)
-        return SizeBounds(padded, bucket.output_size, bucket.shrinkage, band_bytes)
+        return SizeBounds(padded, bucket.output_size, bucket.shrinkage, self._map_work)
 
     def padded(self, image_size: Size) -> Size:
         """The size to which the network pads an image."""

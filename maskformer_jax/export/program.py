@@ -13,9 +13,9 @@ from maskformer_jax.evaluation.buckets import Bucket
 from maskformer_jax.evaluation.inference import make_inference, make_network
 from maskformer_jax.export.pillow_resize import resize_image
 from maskformer_jax.models.build import inference_model
-from maskformer_jax.postprocess.image_sizes import SizeBounds
+from maskformer_jax.postprocess.image_sizes import MapWork, SizeBounds
 from maskformer_jax.postprocess.packed_masks import unpack_masks
-from maskformer_jax.precision import resolve_precision
+from maskformer_jax.precision import precision_of_masks, resolve_precision
 from maskformer_jax.resize import padded_size
 
 ExportedProgram = Callable[[Any, Array, Array, Array], dict[str, Array]]
@@ -45,7 +45,10 @@ def make_program(
         config.model.matmul_precision, compute_dtype=config.model.compute_dtype, train=False
     )
     bounds = SizeBounds(
-        padded_size(bucket.image_size, divisor), bucket.output_size, bucket.shrinkage
+        padded_size(bucket.image_size, divisor),
+        bucket.output_size,
+        bucket.shrinkage,
+        MapWork(precision=precision_of_masks(precision)),
     )
     inference = make_inference(
         make_network(inference_model(model).apply, precision=precision),

@@ -14,7 +14,13 @@ from jaxtyping import Float, Int
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.per_pixel import per_pixel_scores
-from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels, take
+from maskformer_jax.postprocess.row_bands import (
+    RowFunction,
+    all_rows,
+    best_class,
+    join_rows,
+    take,
+)
 from maskformer_jax.postprocess.semantic import semantic_scores
 
 
@@ -63,8 +69,11 @@ def augmented_labels(
     classes = class_logits[0]
     num_classes = len(mask_logits[0]) if classes is None else classes.shape[-1] - 1
     channels = max(num_classes, len(mask_logits[0]))
-    return argmax_labels(
-        scores, _check_output_sizes(views), channels=channels, rows_per_band=rows_per_band
+    return join_rows(
+        lambda rows: best_class(scores(rows)),
+        _check_output_sizes(views),
+        channels=channels,
+        rows_per_band=rows_per_band,
     )
 
 

@@ -2,12 +2,33 @@
 
 from typing import Any, NamedTuple
 
+import jax
+
 from maskformer_jax.types import Size
 
-# Of the float32 maps that are computed at a time, at the width of the output. Caches hold 4 MiB,
-# which halves the time on a CPU; a TPU loses time with every turn of a loop (docs/benchmarks.md).
-BAND_BYTES = {"cpu": 4 * 2**20, "tpu": 64 * 2**20}
-DEFAULT_BAND_BYTES = BAND_BYTES["cpu"]
+
+class MapWork(NamedTuple):
+    """How a device works on the maps of an image (docs/benchmarks.md)."""
+
+    # Of the float32 maps that are computed at a time, at the width of the output.
+    band_bytes: int = 4 * 2**20
+    # The rows of a band are a multiple of it.
+    row_multiple: int = 1
+    # Columns of a result that are mixed in one product, at least.
+    block: int = 64
+    precision: jax.lax.Precision = jax.lax.Precision.HIGHEST  # of products
+
+
+def map_work(platform: str, precision: jax.lax.Precision) -> MapWork:
+    """How devices of a platform work on maps, given the precision of their products.
+
+    Caches hold 4 MiB, which halves the time on a CPU. A TPU loses time with every turn of a loop;
+    it keeps 32 rows of booleans together, and multiplies matrices of 128 rows: those that 125
+    columns are mixed from.
+    """
+    if platform == "tpu":
+        return MapWork(band_bytes=64 * 2**20, row_multiple=32, block=125, precision=precision)
+    return MapWork(precision=precision)
 
 
 class SizeBounds(NamedTuple):
@@ -19,7 +40,7 @@ class SizeBounds(NamedTuple):
     padded_size: Size  # of the batch that went through the network
     output_size: Size  # at least that of every result
     shrinkage: float  # at least each side of every image over that of its result
-    band_bytes: int = DEFAULT_BAND_BYTES  # of the maps that are computed at a time
+    work: MapWork = MapWork()
 
 
 class ImageSizes(NamedTuple):
@@ -41,3 +62,8 @@ class ImageSizes(NamedTuple):
     def output_bound(self) -> Size:
         """The size of the arrays that hold results."""
         return self.output_size if self.bounds is None else self.bounds.output_size
+
+    @property
+    def work(self) -> MapWork:
+        """How the device works on maps."""
+        return MapWork() if self.bounds is None else self.bounds.work

@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.resized_rows import resized, resized_within
-from maskformer_jax.postprocess.row_bands import RowFunction, cut_columns, rows_of
+from maskformer_jax.postprocess.row_bands import ReadColumns, RowFunction, cut_columns, rows_of
 from maskformer_jax.precision import at_least_float32_dtype
 
 
@@ -33,7 +33,8 @@ def input_masks(mask_logits: Float[Array, "q h w"], sizes: ImageSizes) -> RowFun
         to_size=sizes.padded_size,
         from_bound=(height, width),
         to_bound=bounds.padded_size,
-        shrinkage=2 / stride,  # one over the stride, but that small maps are rounded up
+        shrinkage=1 / stride,
+        work=bounds.work,
     )
 
 
@@ -45,16 +46,21 @@ def logits_size(mask_logits: Float[Array, "q h w"], sizes: ImageSizes) -> tuple[
     return -(-height // stride), -(-width // stride)
 
 
-def output_masks(mask_logits: Float[Array, "q h w"], sizes: ImageSizes) -> RowFunction:
+def output_masks(
+    mask_logits: Float[Array, "q h w"], sizes: ImageSizes, *, read: ReadColumns | None = None
+) -> RowFunction:
     """Mask logits at the output's size: `input_masks`, resized again, at least float32."""
-    return to_output(input_masks(mask_logits, sizes), sizes)
+    return to_output(input_masks(mask_logits, sizes), sizes, read=read)
 
 
-def to_output(source: RowFunction, sizes: ImageSizes) -> RowFunction:
-    """Maps of the image's size, resized to the output's."""
+def to_output(
+    source: RowFunction, sizes: ImageSizes, *, read: ReadColumns | None = None
+) -> RowFunction:
+    """Maps of the image's size, resized to the output's, or what `read` makes of them."""
     bounds = sizes.bounds
     if bounds is None:
-        return resized(source, from_size=sizes.image_size, to_size=sizes.output_size)
+        maps = resized(source, from_size=sizes.image_size, to_size=sizes.output_size)
+        return maps if read is None else lambda rows: read(maps(rows))
     return resized_within(
         source,
         from_size=sizes.image_size,
@@ -62,4 +68,6 @@ def to_output(source: RowFunction, sizes: ImageSizes) -> RowFunction:
         from_bound=bounds.padded_size,
         to_bound=bounds.output_size,
         shrinkage=bounds.shrinkage,
+        work=bounds.work,
+        read=read,
     )

@@ -5,7 +5,13 @@ from jaxtyping import Float, Int
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
 from maskformer_jax.postprocess.masks import logits_size, output_masks
-from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels
+from maskformer_jax.postprocess.row_bands import (
+    ReadColumns,
+    RowFunction,
+    all_rows,
+    best_class,
+    join_rows,
+)
 
 
 def per_pixel_inference(
@@ -27,12 +33,14 @@ def per_pixel_labels(
     class_maps: Float[Array, "k h w"], *, sizes: ImageSizes, rows_per_band: int | None = None
 ) -> Int[Array, "H W"]:
     """The argmax of `per_pixel_inference`, computed in bands of rows; see `semantic_labels`."""
-    scores = per_pixel_scores(class_maps, sizes=sizes)
-    return argmax_labels(scores, sizes, channels=len(class_maps), rows_per_band=rows_per_band)
+    labels = per_pixel_scores(class_maps, sizes=sizes, read=best_class)
+    return join_rows(labels, sizes, channels=len(class_maps), rows_per_band=rows_per_band)
 
 
-def per_pixel_scores(class_maps: Float[Array, "k h w"], *, sizes: ImageSizes) -> RowFunction:
-    """The rows of `per_pixel_inference`'s scores."""
+def per_pixel_scores(
+    class_maps: Float[Array, "k h w"], *, sizes: ImageSizes, read: ReadColumns | None = None
+) -> RowFunction:
+    """The rows of `per_pixel_inference`'s scores, or what `read` makes of them."""
     # Up to 3 rows or columns more than the padded input has are cropped off with the padding.
     height, width = (
         class_maps.shape[-2:] if sizes.bounds is None else logits_size(class_maps, sizes)
@@ -41,4 +49,4 @@ def per_pixel_scores(class_maps: Float[Array, "k h w"], *, sizes: ImageSizes) ->
     if sizes.bounds is not None:
         bound = (4 * class_maps.shape[-2], 4 * class_maps.shape[-1])
         enlarged = enlarged._replace(bounds=sizes.bounds._replace(padded_size=bound))
-    return output_masks(class_maps, enlarged)
+    return output_masks(class_maps, enlarged, read=read)

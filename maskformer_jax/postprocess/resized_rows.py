@@ -15,12 +15,12 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
-from maskformer_jax.postprocess.row_bands import RowFunction, take
+from maskformer_jax.postprocess.image_sizes import MapWork
+from maskformer_jax.postprocess.row_bands import ReadColumns, RowFunction, take
 from maskformer_jax.resize import Taps, bilinear_taps, bilinear_taps_of_data
 from maskformer_jax.types import Size
 
-_BLOCK = 64  # columns of a result that are mixed at once, at least
-_MOST_BLOCKS = 16
+_MOST_BLOCKS = 16  # of columns that are mixed at once
 
 
 def resized(source: RowFunction, *, from_size: Size, to_size: Size) -> RowFunction:
@@ -66,6 +66,8 @@ def resized_within(
     from_bound: Size,
     to_bound: Size,
     shrinkage: float,
+    work: MapWork,
+    read: ReadColumns | None = None,
 ) -> RowFunction:
     """`resized` where the sizes are data within static bounds.
 
@@ -76,32 +78,48 @@ def resized_within(
         to_size: (height, width), int32 scalars.
         from_bound: at least `from_size`.
         to_bound: at least `to_size`; the rows of the result have its width.
-        shrinkage: at least each side before over the side after resizing.
+        shrinkage: at least each side before over the side after resizing; an image's size divided
+            by a stride may be rounded up.
+        work: how the device works on maps.
+        read: called with blocks of columns as they come, in place of returning the maps.
     """
 
-    def rows_function(rows: Int[Array, " n"]) -> Float[Array, "c n w"]:
+    def rows_function(rows: Int[Array, " n"]) -> Array:
         taps = bilinear_taps_of_data(rows, from_size[0], to_size[0])
-        maps = _multiply_rows(source, taps, from_bound[0], shrinkage=shrinkage)
+        needed = _span(len(rows), from_bound[0], shrinkage)
+        start = jnp.minimum(taps.first[0], from_bound[0] - needed)
+        maps = source(start + jnp.arange(needed, dtype=jnp.int32))
+        matrix = _matrix(taps, start, needed, dtype=maps.dtype)
+
         columns = jnp.arange(to_bound[1], dtype=jnp.int32)
         taps = bilinear_taps_of_data(columns, from_size[1], to_size[1])
-        return _multiply_columns(maps, taps, shrinkage=shrinkage)
+
+        def mix_rows(maps: Array) -> Array:
+            return jnp.einsum("on,cnw->cow", matrix, maps, precision=work.precision)
+
+        def mix_columns(maps: Array, read: ReadColumns | None) -> Array:
+            return _multiply_columns(maps, taps, shrinkage=shrinkage, work=work, read=read)
+
+        if shrinkage > 0.5:
+            return mix_columns(mix_rows(maps), read)
+        # Where one row becomes several, columns come first, while rows are few.
+        mixed = mix_rows(mix_columns(maps, None))
+        return mixed if read is None else read(mixed)
 
     return rows_function
 
 
-def _multiply_rows(source: RowFunction, taps: Taps, height: int, *, shrinkage: float) -> Array:
-    """Rows of a result, from those of a source of this height."""
-    needed = _span(len(taps.first), height, shrinkage)
-    start = jnp.minimum(taps.first[0], height - needed)
-    maps = source(start + jnp.arange(needed, dtype=jnp.int32))
-    matrix = _matrix(taps, start, needed, dtype=maps.dtype)
-    return jnp.einsum("on,cnw->cow", matrix, maps, precision=jax.lax.Precision.HIGHEST)
-
-
-def _multiply_columns(maps: Float[Array, "c n w"], taps: Taps, *, shrinkage: float) -> Array:
-    """Columns of a result, from those of maps."""
+def _multiply_columns(
+    maps: Float[Array, "c n w"],
+    taps: Taps,
+    *,
+    shrinkage: float,
+    work: MapWork,
+    read: ReadColumns | None,
+) -> Array:
+    """Columns of a result, from those of maps, or what `read` makes of them."""
     width, length = maps.shape[2], len(taps.first)
-    block = max(_BLOCK, -(-length // _MOST_BLOCKS))
+    block = max(work.block, -(-length // _MOST_BLOCKS))
     mixed = []
     for begin in range(0, length, block):
         part = Taps(*(tap[begin : begin + block] for tap in taps))
@@ -109,16 +127,16 @@ def _multiply_columns(maps: Float[Array, "c n w"], taps: Taps, *, shrinkage: flo
         start = jnp.minimum(part.first[0], width - needed)
         columns = jax.lax.dynamic_slice_in_dim(maps, start, needed, axis=2)
         matrix = _matrix(part, start, needed, dtype=maps.dtype)
-        mixed.append(
-            jnp.einsum("ow,cnw->cno", matrix, columns, precision=jax.lax.Precision.HIGHEST)
-        )
-    return mixed[0] if len(mixed) == 1 else jnp.concatenate(mixed, axis=2)
+        result = jnp.einsum("ow,cnw->cno", matrix, columns, precision=work.precision)
+        mixed.append(result if read is None else read(result))
+    return mixed[0] if len(mixed) == 1 else jnp.concatenate(mixed, axis=-1)
 
 
 def _span(length: int, most: int, shrinkage: float) -> int:
     """How many source pixels `length` consecutive pixels of a result need at most."""
-    # Their samples span (length - 1) * shrinkage pixels, between up to three more.
-    return min(math.floor((length - 1) * shrinkage) + 3, most)
+    # Their samples span (length - 1) * shrinkage pixels, between up to three more, and one where
+    # a size was rounded up.
+    return min(math.floor((length - 1) * shrinkage) + 4, most)
 
 
 def _matrix(taps: Taps, start: Array, length: int, *, dtype: jnp.dtype) -> Float[Array, "o n"]:

@@ -12,12 +12,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
-from maskformer_jax.postprocess.image_sizes import DEFAULT_BAND_BYTES, ImageSizes
+from maskformer_jax.postprocess.image_sizes import ImageSizes
 
 # Row indices [n], consecutive except that the last row may be repeated -> maps [c, n, w].
 RowFunction = Callable[[Array], Array]
+
+# What is made of the columns of maps [c, n, w] independently of each other: [..., n, w].
+ReadColumns = Callable[[Array], Array]
 
 # A band of few rows spends its time on source rows that its neighbours need, too.
 _FEW_ROWS = 8
@@ -54,7 +57,8 @@ def map_bands(
         sizes: of the image, of which those of the output are used.
         channels: how many maps the function holds at once, which determines the size of a band.
         rows_per_band: that size; by default as many rows as keep a band's maps within the bytes
-            that `sizes` say, or 4 MiB, but at least 8 rows within 64 MiB; and all bands alike.
+            that `sizes` say, or 4 MiB, but at least 8 rows within 64 MiB; and all bands alike,
+            of a multiple of rows that suits the device.
 
     Returns:
         Arrays [bands, ...]. `join_bands` turns a result [bands, ..., n, W] into [..., H, W]. Where
@@ -64,10 +68,12 @@ def map_bands(
     if rows_per_band is None:
         row_bytes = 4 * channels * most_columns
         few_rows = min(_FEW_ROWS, _FEW_ROWS_BYTES // row_bytes)
-        band_bytes = DEFAULT_BAND_BYTES if sizes.bounds is None else sizes.bounds.band_bytes
-        rows_per_band = max(band_bytes // row_bytes, few_rows, 1)
+        rows_per_band = max(sizes.work.band_bytes // row_bytes, few_rows, 1)
         rows_per_band = -(-most_rows // -(-most_rows // rows_per_band))
-    rows_per_band = min(rows_per_band, most_rows)
+        multiple = sizes.work.row_multiple
+        rows_per_band = multiple * -(-rows_per_band // multiple)
+    else:
+        rows_per_band = min(rows_per_band, most_rows)
 
     def one_band(start: Int[Array, ""]) -> Any:
         rows = start + jnp.arange(rows_per_band, dtype=jnp.int32)
@@ -96,25 +102,24 @@ def map_bands(
     )
 
 
-def argmax_labels(
-    scores: RowFunction, sizes: ImageSizes, *, channels: int, rows_per_band: int | None
-) -> Int[Array, "H W"]:
-    """The class with the highest score at every pixel, computed in bands; the first of equal ones.
+def best_class(scores: Float[Array, "k n w"]) -> Int[Array, "n w"]:
+    """The class 0..K-1 with the highest score at every pixel; the first of equal ones."""
+    return jnp.argmax(scores, axis=0).astype(jnp.int32)
+
+
+def join_rows(
+    rows: RowFunction, sizes: ImageSizes, *, channels: int, rows_per_band: int | None
+) -> Shaped[Array, "H W"]:
+    """All rows of a map, such as one of labels, computed in bands.
 
     Args:
-        scores: rows of the score maps of K classes.
+        rows: of that one map, [n, w].
         sizes: of the image, of which those of the output are used.
         channels: as for `map_bands`.
         rows_per_band: likewise.
-
-    Returns:
-        Labels 0..K-1, int32.
     """
     bands = map_bands(
-        lambda rows, _: jnp.argmax(scores(rows), axis=0).astype(jnp.int32),
-        sizes=sizes,
-        channels=channels,
-        rows_per_band=rows_per_band,
+        lambda index, _: rows(index), sizes=sizes, channels=channels, rows_per_band=rows_per_band
     )
     return join_bands(bands, sizes.output_bound[0])
 

@@ -12,7 +12,14 @@ from maskformer_jax.postprocess.check_logits import check_logits
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.mask_readers import MaskReader, read_masks
 from maskformer_jax.postprocess.masks import input_masks, to_output
-from maskformer_jax.postprocess.row_bands import RowFunction, all_rows, argmax_labels, join_bands
+from maskformer_jax.postprocess.row_bands import (
+    ReadColumns,
+    RowFunction,
+    all_rows,
+    best_class,
+    join_bands,
+    join_rows,
+)
 from maskformer_jax.precision import at_least_float32_dtype
 
 
@@ -80,23 +87,28 @@ def semantic_labels(
     """
     class_logits = class_logits.astype(at_least_float32_dtype(mask_logits.dtype))
     if resize_before_inference:
-        reader = semantic_reader(class_logits)
+        reader = semantic_reader(class_logits, sizes.work.precision)
         (labels,) = read_masks(mask_logits, [reader], sizes=sizes, rows_per_band=rows_per_band)
         return labels
-    scores = semantic_scores(class_logits, mask_logits, sizes=sizes, resize_before_inference=False)
+    labels = semantic_scores(
+        class_logits, mask_logits, sizes=sizes, resize_before_inference=False, read=best_class
+    )
     channels = max(class_logits.shape[1] - 1, len(mask_logits))
-    return argmax_labels(scores, sizes, channels=channels, rows_per_band=rows_per_band)
+    return join_rows(labels, sizes, channels=channels, rows_per_band=rows_per_band)
 
 
-def semantic_reader(class_logits: Float[Array, "q classes"]) -> MaskReader:
+def semantic_reader(
+    class_logits: Float[Array, "q classes"], precision: jax.lax.Precision
+) -> MaskReader:
     """`semantic_labels` with `resize_before_inference` as a reader of masks.
 
     Args:
         class_logits: at least float32.
+        precision: of products.
     """
-    scores = _class_sums(class_logits)
+    scores = _class_sums(class_logits, precision)
     return MaskReader(
-        lambda band: jnp.argmax(scores(band.probabilities), axis=0).astype(jnp.int32),
+        lambda band: best_class(scores(band.probabilities)),
         join_bands,
         channels=max(class_logits.shape[1] - 1, len(class_logits)),
     )
@@ -108,9 +120,11 @@ def semantic_scores(
     *,
     sizes: ImageSizes,
     resize_before_inference: bool,
+    read: ReadColumns | None = None,
 ) -> RowFunction:
-    """The rows of `semantic_inference`'s scores."""
-    sums = _class_sums(class_logits.astype(at_least_float32_dtype(mask_logits.dtype)))
+    """The rows of `semantic_inference`'s scores, or what `read` makes of them."""
+    class_logits = class_logits.astype(at_least_float32_dtype(mask_logits.dtype))
+    sums = _class_sums(class_logits, sizes.work.precision)
     masks = input_masks(mask_logits, sizes)
     if resize_before_inference:
         masks = to_output(masks, sizes)
@@ -118,14 +132,14 @@ def semantic_scores(
     def scores(rows: Int[Array, " n"]) -> Float[Array, "k n w"]:
         return sums(jax.nn.sigmoid(masks(rows)))
 
-    return scores if resize_before_inference else to_output(scores, sizes)
+    if not resize_before_inference:
+        return to_output(scores, sizes, read=read)
+    return scores if read is None else lambda rows: read(scores(rows))
 
 
 def _class_sums(
-    class_logits: Float[Array, "q classes"],
+    class_logits: Float[Array, "q classes"], precision: jax.lax.Precision
 ) -> Callable[[Float[Array, "q h w"]], Float[Array, "k h w"]]:
     """The sum over queries of class probabilities times the mask probabilities it is given."""
     probabilities = jax.nn.softmax(class_logits, axis=-1)[:, :-1]
-    return lambda masks: jnp.einsum(
-        "qk,qhw->khw", probabilities, masks, precision=jax.lax.Precision.HIGHEST
-    )
+    return lambda masks: jnp.einsum("qk,qhw->khw", probabilities, masks, precision=precision)

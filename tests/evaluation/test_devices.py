@@ -9,6 +9,9 @@ from maskformer_jax.evaluation.buckets import Bucket
 from maskformer_jax.evaluation.devices import LocalDevices
 from maskformer_jax.evaluation.programs import Programs
 from maskformer_jax.models.build import build_model
+from maskformer_jax.postprocess.image_sizes import MapWork
+
+HIGHEST, HIGH = jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGH
 
 
 @pytest.mark.parametrize("devices", [1, 2])
@@ -31,16 +34,25 @@ def test_the_compiler_is_told_how_many_images_a_device_has(
 
 
 @pytest.mark.parametrize(
-    ("platform", "band_bytes"), [("tpu", 2**26), ("cpu", 2**22), ("gpu", 2**22)]
+    ("platform", "dtype", "expected"),
+    [
+        ("tpu", "float32", MapWork(2**26, 32, 125, HIGHEST)),
+        ("tpu", "bfloat16", MapWork(2**26, 32, 125, HIGH)),
+        ("cpu", "float32", MapWork(2**22, 1, 64, HIGHEST)),
+        ("gpu", "bfloat16", MapWork(2**22, 1, 64, HIGH)),
+    ],
 )
-def test_bands_are_larger_on_a_tpu(platform: str, band_bytes: int) -> None:
+def test_work_on_maps_suits_platform_and_precision(
+    platform: str, dtype: str, expected: MapWork
+) -> None:
     class Devices(LocalDevices):
         platform = ""
 
     devices = Devices()
     devices.platform = platform
     config = Config()
+    config.model.compute_dtype = dtype
     model = build_model(config.model, num_classes=2)
     programs = Programs(model, config, categories=(), devices=devices)
     bucket = Bucket(image_size=(64, 64), output_size=(64, 64), shrinkage=1.0, exact=False)
-    assert programs.sizes(bucket).band_bytes == band_bytes
+    assert programs.sizes(bucket).work == expected

@@ -20,7 +20,7 @@ from maskformer_jax.postprocess import (
     row_bands,
     semantic_labels,
 )
-from maskformer_jax.postprocess.image_sizes import SizeBounds
+from maskformer_jax.postprocess.image_sizes import MapWork, SizeBounds
 from maskformer_jax.postprocess.resized_rows import resized
 from maskformer_jax.postprocess.row_bands import all_rows, join_bands, map_bands, rows_of
 from maskformer_jax.resize import resize_bilinear
@@ -123,18 +123,26 @@ def test_bands_are_as_large_as_the_number_of_maps_allows(
     maps: int,
 ) -> None:
     # Four rows of `maps` maps; one map more or less would give three or six.
-    monkeypatch.setattr(row_bands, "DEFAULT_BAND_BYTES", 4 * maps * 4 * SIZES.output_size[1])
+    work = MapWork(band_bytes=4 * maps * 4 * SIZES.output_size[1])
+    monkeypatch.setattr(ImageSizes, "work", work)
     monkeypatch.setattr(row_bands, "_FEW_ROWS", 1)
     class_logits = jnp.zeros((queries, classes + 1))
     assert lengths_of_loops(function, class_logits, jnp.zeros((queries, 4, 2))) == [4]
 
 
 @pytest.mark.parametrize(
-    ("band_bytes", "bands", "rows"), [(2**23, 1, 100), (2**22, 2, 50), (2**20, 8, 13)]
+    ("work", "bands", "rows"),
+    [
+        (MapWork(2**23), 1, 100),
+        (MapWork(2**22), 2, 50),
+        (MapWork(2**20), 8, 13),
+        (MapWork(2**20, row_multiple=8), 7, 16),
+        (MapWork(2**23, row_multiple=32), 1, 128),
+    ],
 )
-def test_bounds_say_how_large_bands_are(band_bytes: int, bands: int, rows: int) -> None:
+def test_bounds_say_how_large_bands_are(work: MapWork, bands: int, rows: int) -> None:
     # A row of 100 maps takes 80,000 bytes: 104, 52 or 13 rows, made alike.
-    bounds = SizeBounds((128, 128), (100, 200), 1.0, band_bytes)
+    bounds = SizeBounds((128, 128), (100, 200), 1.0, work)
 
     def band_of_rows(size: jax.Array) -> jax.Array:
         sizes = ImageSizes((128, 128), (128, 128), (size[0], size[1]), bounds)

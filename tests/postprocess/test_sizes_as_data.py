@@ -1,5 +1,7 @@
 """Post-processing with sizes as data, against the same functions with sizes known beforehand."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,13 +18,21 @@ from maskformer_jax.postprocess import (
     semantic_inference,
     semantic_labels,
 )
-from maskformer_jax.postprocess.image_sizes import SizeBounds
-from maskformer_jax.postprocess.row_bands import map_bands
-from maskformer_jax.resize import bilinear_taps, bilinear_taps_of_data, padded_size
+from maskformer_jax.postprocess.image_sizes import SizeBounds, map_work
+from maskformer_jax.postprocess.resized_rows import resized_within
+from maskformer_jax.postprocess.row_bands import best_class, map_bands, rows_of
+from maskformer_jax.resize import (
+    bilinear_taps,
+    bilinear_taps_of_data,
+    padded_size,
+    resize_bilinear,
+)
 
 BATCH = (96, 128)  # padded size that the network ran on
 LARGEST = (150, 140)
+HIGHEST = jax.lax.Precision.HIGHEST
 BOUNDS = SizeBounds(padded_size=BATCH, output_size=LARGEST, shrinkage=2.0)
+TPU_BOUNDS = BOUNDS._replace(work=map_work("tpu", HIGHEST))
 # (image, result): enlarged, reduced, as it is, odd, a single pixel.
 CASES = [
     ((61, 90), (150, 99)),
@@ -67,8 +77,13 @@ def crop(array: np.ndarray, sizes: ImageSizes) -> np.ndarray:
 
 def check(infer, masks, *, rows: tuple = (None, 16), multiple: int = 32) -> None:
     """`infer(masks, sizes, rows_per_band)` gives the same maps both ways."""
-    for rows_per_band in rows:
-        program = jax.jit(lambda masks, array, n=rows_per_band: infer(masks, to_sizes(array), n))
+    ways = [(rows_per_band, BOUNDS) for rows_per_band in rows] + [(None, TPU_BOUNDS)]
+    for rows_per_band, bounds in ways:
+        program = jax.jit(
+            lambda masks, array, n=rows_per_band, bounds=bounds: infer(
+                masks, to_sizes(array, bounds), n
+            )
+        )
         for case in CASES:
             sizes = exact_sizes(case, multiple)
             expected = infer(jnp.asarray(alone(masks, sizes)), sizes, None)
@@ -108,6 +123,64 @@ def test_taps_are_those_of_known_sizes():
                 assert first.min() >= 0
                 assert second.max() <= in_size - 1
             np.testing.assert_allclose(source[0], source[1], atol=2e-7 * in_size, rtol=0)
+
+
+def test_source_rows_suffice_where_a_stride_rounds_up():
+    """Any rows of any image, from a map of a quarter of its size."""
+    most, quarter = 97, 25
+
+    @partial(jax.jit, static_argnums=3)
+    def enlarge(maps, size, start, num_rows):
+        to_size = (size, jnp.int32(4))
+        rows = resized_within(
+            rows_of(maps),
+            from_size=(-(-size // 4), jnp.int32(1)),
+            to_size=to_size,
+            from_bound=(quarter, 1),
+            to_bound=(most, 4),
+            shrinkage=1 / 4,
+            work=BOUNDS.work,
+        )
+        index = jnp.minimum(start + jnp.arange(num_rows), size - 1)
+        return rows(index)[0, :, 0]
+
+    random = np.random.default_rng(0)
+    maps = random.normal(size=(1, quarter, 1)).astype(np.float32)
+    for size in range(1, most + 1):
+        whole = resize_bilinear(maps[:, : -(-size // 4)], (size, 1))[0, :, 0]
+        for num_rows in (1, 2, 5, 32):
+            for start in {0, size // 3, max(size - num_rows, 0), size - 1}:
+                index = np.minimum(start + np.arange(num_rows), size - 1)
+                ours = enlarge(maps, jnp.int32(size), jnp.int32(start), num_rows)
+                np.testing.assert_allclose(ours, whole[index], rtol=1e-5, atol=1e-6)
+
+
+def test_columns_are_read_as_they_come():
+    """In blocks where columns come last; what is read is joined."""
+    maps = jnp.asarray(np.random.default_rng(0).normal(size=(5, 20, 30)), jnp.float32)
+
+    def rows_of_result(shrinkage, to_size, read):
+        return resized_within(
+            rows_of(maps),
+            from_size=(jnp.int32(20), jnp.int32(30)),
+            to_size=tuple(jnp.int32(side) for side in to_size),
+            from_bound=(20, 30),
+            to_bound=to_size,
+            shrinkage=shrinkage,
+            work=BOUNDS.work._replace(block=16),
+            read=read,
+        )(jnp.arange(to_size[0]))
+
+    for shrinkage, to_size in ((1.0, (20, 30)), (0.25, (80, 120))):
+        widths = []
+
+        def read(block, widths=widths):
+            widths.append(block.shape[2])
+            return best_class(block)
+
+        labels = rows_of_result(shrinkage, to_size, read)
+        np.testing.assert_array_equal(labels, best_class(rows_of_result(shrinkage, to_size, None)))
+        assert widths == ([16, 14] if shrinkage == 1 else [120])
 
 
 @pytest.mark.parametrize("before", [False, True])
