@@ -184,6 +184,28 @@ def test_columns_are_read_as_they_come():
 
 
 @pytest.mark.parametrize("before", [False, True])
+def test_products_have_the_precision_that_bounds_say(logits, before):
+    classes, masks = logits
+
+    def lower(precision):
+        bounds = BOUNDS._replace(work=BOUNDS.work._replace(precision=precision))
+        program = jax.jit(
+            lambda masks, array: semantic_labels(
+                classes, masks, sizes=to_sizes(array, bounds), resize_before_inference=before
+            )
+        )
+        text = program.lower(masks, as_data(exact_sizes(CASES[0], 32))).as_text()
+        return [line for line in text.splitlines() if "dot_general" in line]
+
+    for line in lower(jax.lax.Precision.HIGH):
+        assert "HIGH, HIGH]" in line
+    highest = lower(HIGHEST)
+    assert len(highest) >= 4
+    for line in highest:
+        assert "HIGHEST, HIGHEST]" in line
+
+
+@pytest.mark.parametrize("before", [False, True])
 def test_semantic_labels(logits, before):
     classes, masks = logits
     check(
