@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -22,15 +22,18 @@ from maskformer_jax.postprocess.pixel_counts import count_by_product, count_pixe
 MASKS = arrays.arrays(
     bool, st.tuples(st.integers(1, 3), st.integers(1, 3), st.sampled_from((1, 7, 8, 9, 21)))
 )
+UNHURRIED = settings(max_examples=50, deadline=None)  # each shape is compiled
 
 
 @pytest.mark.parametrize("pack", [pack_masks, pack_by_product])
+@UNHURRIED
 @given(masks=MASKS)
 def test_packed_as_numpy_does(pack: Callable[[Any], Any], masks: np.ndarray) -> None:
     packed = np.asarray(pack(jnp.asarray(masks)))
     np.testing.assert_array_equal(packed, np.packbits(masks, axis=-1), strict=True)
 
 
+@UNHURRIED
 @given(masks=MASKS, cut=st.integers(0, 5))
 def test_unpacked_again(masks: np.ndarray, cut: int) -> None:
     packed = np.packbits(masks, axis=-1)
@@ -41,6 +44,7 @@ def test_unpacked_again(masks: np.ndarray, cut: int) -> None:
 
 
 @pytest.mark.parametrize("count", [count_pixels, count_by_product])
+@UNHURRIED
 @given(masks=MASKS)
 def test_pixels_are_counted(count: Callable[[Any], Any], masks: np.ndarray) -> None:
     counted = np.asarray(count(jnp.asarray(masks)))
