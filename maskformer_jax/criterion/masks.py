@@ -20,6 +20,7 @@ from maskformer_jax.criterion.pixel_lookup import (
     take_grid,
     take_pixels,
 )
+from maskformer_jax.packed_masks import unpack_masks
 from maskformer_jax.types import Size
 
 
@@ -76,7 +77,7 @@ class PackedMasks:
     def of_slot(self, slot: Int[Array, ""]) -> Bool[Array, "b H W"]:
         """The full-size mask of one slot of every image."""
         bits = jax.lax.dynamic_index_in_dim(self.bits, slot, axis=1, keepdims=False)
-        return jnp.unpackbits(bits, axis=-1, count=self.size[1]).astype(bool)
+        return unpack_masks(bits, self.size[1])
 
     def at_points(
         self, points: Float[Array, "b p 2"], slots: Int[Array, " n"]

@@ -15,6 +15,7 @@ from jaxtyping import Array
 from maskformer_jax.categories import Category
 from maskformer_jax.config import EvalConfig
 from maskformer_jax.evaluation.image_loop import map_alone
+from maskformer_jax.packed_masks import unpack_masks_on_host
 from maskformer_jax.postprocess import (
     ImageSizes,
     Instances,
@@ -28,7 +29,6 @@ from maskformer_jax.postprocess.general import general_reader
 from maskformer_jax.postprocess.image_sizes import SizeBounds
 from maskformer_jax.postprocess.instances import instance_reader
 from maskformer_jax.postprocess.mask_readers import read_masks
-from maskformer_jax.postprocess.packed_masks import unpack_masks_on_host
 from maskformer_jax.postprocess.panoptic import panoptic_reader
 from maskformer_jax.postprocess.semantic import semantic_reader
 from maskformer_jax.precision import at_least_float32_dtype, multiply_in

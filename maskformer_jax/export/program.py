@@ -13,8 +13,8 @@ from maskformer_jax.evaluation.buckets import Bucket
 from maskformer_jax.evaluation.inference import make_inference, make_network
 from maskformer_jax.export.pillow_resize import resize_image
 from maskformer_jax.models.build import inference_model
+from maskformer_jax.packed_masks import unpack_masks
 from maskformer_jax.postprocess.image_sizes import MapWork, SizeBounds
-from maskformer_jax.postprocess.packed_masks import unpack_masks
 from maskformer_jax.precision import precision_of_masks, resolve_precision
 from maskformer_jax.resize import padded_size
 

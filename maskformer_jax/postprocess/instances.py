@@ -8,10 +8,10 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
+from maskformer_jax.packed_masks import pack_masks, unpack_masks
 from maskformer_jax.postprocess.check_logits import check_logits
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.mask_readers import MaskBand, MaskReader, read_masks
-from maskformer_jax.postprocess.packed_masks import pack_masks, unpack_masks
 from maskformer_jax.postprocess.pixel_counts import count_pixels
 from maskformer_jax.postprocess.row_bands import join_bands
 from maskformer_jax.precision import at_least_float32_dtype

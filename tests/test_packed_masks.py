@@ -1,4 +1,4 @@
-"""Masks of eight pixels a byte, and counts of their pixels, in the forms for every device."""
+"""Masks of eight pixels a byte, in the forms for every device."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from maskformer_jax.postprocess.packed_masks import (
+from maskformer_jax.packed_masks import (
     pack_by_product,
     pack_masks,
     unpack_masks,
     unpack_masks_on_host,
 )
-from maskformer_jax.postprocess.pixel_counts import count_by_product, count_pixels
 
 MASKS = arrays.arrays(
     bool, st.tuples(st.integers(1, 3), st.integers(1, 3), st.sampled_from((1, 7, 8, 9, 21)))
@@ -43,26 +42,11 @@ def test_unpacked_again(masks: np.ndarray, cut: int) -> None:
         np.testing.assert_array_equal(unpacked, masks[..., :width], strict=True)
 
 
-@pytest.mark.parametrize("count", [count_pixels, count_by_product])
-@UNHURRIED
-@given(masks=MASKS)
-def test_pixels_are_counted(count: Callable[[Any], Any], masks: np.ndarray) -> None:
-    counted = np.asarray(count(jnp.asarray(masks)))
-    expected = np.array([mask.sum() for mask in masks], np.int32)
-    np.testing.assert_array_equal(counted, expected, strict=True)
-
-
-def test_counts_of_large_masks_are_exact() -> None:
-    masks = jnp.ones((1, 4099, 4099), bool)  # more pixels than float32 counts one by one
-    assert int(count_by_product(masks)[0]) == 4099**2
-
-
-@pytest.mark.parametrize("function", [pack_masks, count_pixels])
-def test_only_a_tpu_multiplies(function: Callable[[Any], Any]) -> None:
+def test_only_a_tpu_multiplies() -> None:
     masks = jnp.zeros((2, 3, 16), bool)
 
     def has_product(platform: str) -> bool:
-        lowered = jax.jit(function).trace(masks).lower(lowering_platforms=(platform,))
+        lowered = jax.jit(pack_masks).trace(masks).lower(lowering_platforms=(platform,))
         return "dot_general" in lowered.as_text()
 
     assert has_product("tpu")
