@@ -137,6 +137,25 @@ def torch_dense(
     )
 
 
+class LinearParameters(nn.Module):
+    """The parameters of `torch_dense`, for functions that multiply by them themselves.
+
+    Attributes:
+        features: output width.
+        fan_in: input width.
+    """
+
+    features: int
+    fan_in: int
+
+    @nn.compact
+    def __call__(self) -> tuple[Float[Array, "c d"], Float[Array, " d"]]:
+        """Return kernel and bias, float32."""
+        kernel = self.param("kernel", linear_kernel, (self.fan_in, self.features), jnp.float32)
+        bias = self.param("bias", linear_bias(self.fan_in), (self.features,), jnp.float32)
+        return kernel, bias
+
+
 class MLP(nn.Module):
     """Linear layers with ReLU between them, in float32.
 

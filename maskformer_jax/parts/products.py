@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import DTypeLike
 from jaxtyping import Float
@@ -74,3 +75,51 @@ def _backward(
 
 
 _multiply.defvjp(_forward, _backward)
+
+
+def project(
+    x: Float[Array, "*b c"], kernel: Float[Array, "c d"], bias: Float[Array, " d"]
+) -> Float[Array, "*b d"]:
+    """`x @ kernel + bias`, where the bias's gradient is one more row of the kernel's.
+
+    For a TPU, where the result's gradient is put together from several arrays, as those of queries,
+    keys and values: to add it up by itself takes longer than the kernel's whole gradient. Where it
+    comes from one product, that product adds it up at no cost.
+
+    Args:
+        x: whose last axis is summed over.
+        kernel: whose first axis is summed over.
+        bias: of the result.
+    """
+    return _project(x, kernel, bias, jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _project(x: Array, kernel: Array, bias: Array, precision: Any) -> Array:
+    return jnp.matmul(x, kernel, precision=precision) + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+def _project_forward(
+    x: Array, kernel: Array, bias: Array, precision: Any
+) -> tuple[Array, tuple[Array, Array]]:
+    return _project(x, kernel, bias, precision), (x, kernel)
+
+
+def _project_backward(
+    precision: Any, factors: tuple[Array, Array], cotangent: Array
+) -> tuple[Array, Array, Array]:
+    x, kernel = factors
+    leading = tuple(range(x.ndim - 1))
+    of_x = jnp.matmul(cotangent, kernel.T, precision=precision)
+    # Eight ones, not one, since a tile has eight rows.
+    ones = jnp.ones((*x.shape[:-1], 8), x.dtype)
+    rows = lax.dot_general(
+        jnp.concatenate([x, ones], axis=-1),
+        cotangent,
+        ((leading, leading), ((), ())),
+        precision=precision,
+    )
+    return of_x, rows[:-8], rows[-1]
+
+
+_project.defvjp(_project_forward, _project_backward)

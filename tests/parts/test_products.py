@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskformer_jax.parts.gelu import gelu
-from maskformer_jax.parts.products import multiply_kernel
+from maskformer_jax.parts.products import multiply_kernel, project
 
 RNG = np.random.default_rng(0)
 
@@ -21,6 +21,15 @@ def test_a_product_and_its_gradients(leading: tuple[int, ...]) -> None:
     value, pull_back = jax.vjp(multiply_kernel, x, kernel)
     expected, reference = jax.vjp(jnp.matmul, x, kernel)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
+    for ours, wanted in zip(pull_back(cotangent), reference(cotangent), strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_projection_and_its_gradients() -> None:
+    x, kernel, bias, cotangent = draw(2, 3, 6), draw(6, 7), draw(7), draw(2, 3, 7)
+    value, pull_back = jax.vjp(project, x, kernel, bias)
+    expected, reference = jax.vjp(lambda x, k, b: x @ k + b[None, None], x, kernel, bias)
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
     for ours, wanted in zip(pull_back(cotangent), reference(cotangent), strict=True):
         np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-6)
 

@@ -1,23 +1,15 @@
-"""From a map to its shifted windows and back (arXiv 2103.14030, section 3.2).
-
-A TPU lays out a map in tiles of 8 tokens of a row, which windows of 7 or 12 tokens cut across, so
-padding, rolling and cutting are copies there that cost as much as the attention. It multiplies by
-matrices of zeros and ones instead (exact), of rows and of columns, which do all three at once.
-"""
+"""From a map to its shifted windows and back (arXiv 2103.14030, section 3.2)."""
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jax import Array, lax
-from jax.typing import DTypeLike
-from jaxtyping import Float
+from jax import lax
+from jaxtyping import Array, Float, Int
 
+from maskformer_jax.parts.backbones.swin.windows import shift_regions, shift_regions_within
 from maskformer_jax.parts.extent import Extent, padded_extent
 from maskformer_jax.resize import pad_bottom_right, padded_size
 from maskformer_jax.types import Size
-
-EXACT = lax.Precision.HIGHEST
 
 
 def to_windows(
@@ -35,12 +27,10 @@ def to_windows(
     Returns:
         The windows, row by row, and the tokens of each, row by row.
     """
-    return lax.platform_dependent(
-        x,
-        extent,
-        tpu=lambda x, extent: multiply_to_windows(x, window, shift=shift, extent=extent),
-        default=lambda x, extent: copy_to_windows(x, window, shift=shift, extent=extent),
-    )
+    x = pad_bottom_right(x, padded_size((x.shape[1], x.shape[2]), window), axes=(1, 2))
+    if shift:
+        x = roll(x, -shift, padded_extent(extent, window))
+    return split_windows(x, window)
 
 
 def from_windows(
@@ -54,76 +44,11 @@ def from_windows(
         shift: as it was then.
         extent: as it was then.
     """
-    return lax.platform_dependent(
-        x,
-        extent,
-        tpu=lambda x, extent: multiply_from_windows(x, size, shift=shift, extent=extent),
-        default=lambda x, extent: copy_from_windows(x, size, shift=shift, extent=extent),
-    )
-
-
-def copy_to_windows(
-    x: Float[Array, "b h w d"], window: int, *, shift: int, extent: Extent
-) -> Float[Array, "b n s d"]:
-    """`to_windows` by copies."""
-    x = pad_bottom_right(x, padded_size((x.shape[1], x.shape[2]), window), axes=(1, 2))
-    if shift:
-        x = roll(x, -shift, padded_extent(extent, window))
-    return split_windows(x, window)
-
-
-def copy_from_windows(
-    x: Float[Array, "b n s d"], size: Size, *, shift: int, extent: Extent
-) -> Float[Array, "b h w d"]:
-    """`from_windows` by copies."""
     window = _side(x)
     x = join_windows(x, padded_size(size, window))
     if shift:
         x = roll(x, shift, padded_extent(extent, window))
     return x[:, : size[0], : size[1]]
-
-
-def multiply_to_windows(
-    x: Float[Array, "b h w d"], window: int, *, shift: int, extent: Extent
-) -> Float[Array, "b n s d"]:
-    """`to_windows` by products."""
-    batch, height, width, channels = x.shape
-    rows, columns = _selections((height, width), window, shift, extent, x.dtype)
-    own = "b" if extent is not None else ""  # matrices of each map
-    x = jnp.einsum(f"{own}jpw,bhwd->bhjpd", columns, x, precision=EXACT)
-    x = jnp.einsum(f"{own}iqh,bhjpd->bijqpd", rows, x, precision=EXACT)
-    return x.reshape(batch, -1, window * window, channels)
-
-
-def multiply_from_windows(
-    x: Float[Array, "b n s d"], size: Size, *, shift: int, extent: Extent
-) -> Float[Array, "b h w d"]:
-    """`from_windows` by products."""
-    batch, _, _, channels = x.shape
-    window = _side(x)
-    rows, columns = _selections(size, window, shift, extent, x.dtype)
-    own = "b" if extent is not None else ""
-    x = x.reshape(batch, rows.shape[-3], columns.shape[-3], window, window, channels)
-    x = jnp.einsum(f"{own}iqh,bijqpd->bhjpd", rows, x, precision=EXACT)
-    return jnp.einsum(f"{own}jpw,bhjpd->bhwd", columns, x, precision=EXACT)
-
-
-def _selections(
-    size: Size, window: int, shift: int, extent: Extent, dtype: DTypeLike
-) -> list[Float[Array, "*b i q k"]]:
-    """For rows and for columns: 1 where token q of window i is token k of the map, else 0."""
-    edge = padded_extent(extent, window)
-    padded = padded_size(size, window)
-    matrices = []
-    for axis, length in enumerate(size):
-        index = jnp.arange(padded[axis], dtype=jnp.int32)
-        if edge is None:
-            source = rolled_index(index, -shift, padded[axis])
-        else:
-            source = rolled_index(index[None], -shift, edge[:, axis, None])
-        selected = jax.nn.one_hot(source, length, dtype=dtype)  # zeros where it is padding
-        matrices.append(selected.reshape(*source.shape[:-1], -1, window, length))
-    return matrices
 
 
 def rolled_index(index: Any, shift: int, edge: Any) -> Any:
@@ -163,6 +88,24 @@ def join_windows(x: Float[Array, "b n s d"], size: tuple[int, int]) -> Float[Arr
     window = _side(x)
     x = x.reshape(batch, height // window, width // window, window, window, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height, width, channels)
+
+
+def window_regions(size: Size, extent: Extent, *, window: int, shift: int) -> Int[Array, "_ n s"]:
+    """Regions of the windows' tokens; of each map where each has an extent, else of all, [1, n, s].
+
+    Args:
+        size: of the maps.
+        extent: of each map.
+        window: side of a window.
+        shift: above 0 and below `window`.
+    """
+    padded = padded_size(size, window)
+    edge = padded_extent(extent, window)
+    if edge is not None:
+        return shift_regions_within(edge, padded, window=window, shift=shift)
+    regions = shift_regions(*padded, window=window, shift=shift)
+    # The barrier keeps the compiler from writing the mask of all pairs into the program.
+    return lax.optimization_barrier(jnp.asarray(regions))[None]
 
 
 def _side(windows: Float[Array, "b n s d"]) -> int:

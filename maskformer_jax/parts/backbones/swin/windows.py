@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+MASKED = -100.0  # added to logits between tokens of different regions; finite, as published
+
 
 @cache
 def relative_position_index(window: int) -> Int[np.ndarray, "s s"]:
