@@ -133,20 +133,42 @@ class SigmoidTerms(NamedTuple):
 
 @jax.custom_jvp
 def sigmoid_terms(mask_logits: Float[Array, "..."]) -> SigmoidTerms:
-    """All four from one exponential and one logarithm, which is what masks cost most.
+    """All four from few exponentials and one logarithm, which is what masks cost most.
 
     Each is as precise as if it were computed alone, at any logit, and so is its derivative.
     """
     small = jnp.exp(-jnp.abs(mask_logits))
-    larger = 1 / (1 + small)
-    smaller, log_sum = small * larger, jnp.log1p(small)
-    positive = mask_logits >= 0
+    larger, log_sum = 1 / (1 + small), jnp.log1p(small)
+
+    inside, outside = jax.lax.platform_dependent(
+        mask_logits, small, larger, tpu=sides_by_exponentials, default=sides_by_sign
+    )
     return SigmoidTerms(
-        inside=jnp.where(positive, larger, smaller),
-        outside=jnp.where(positive, smaller, larger),
+        inside=inside,
+        outside=outside,
         nll_inside=jnp.maximum(-mask_logits, 0) + log_sum,
         nll_outside=jnp.maximum(mask_logits, 0) + log_sum,
     )
+
+
+def sides_by_sign(
+    x: Float[Array, "..."], small: Float[Array, "..."], larger: Float[Array, "..."]
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """sigmoid(x) and sigmoid(-x), from exp(-|x|) and the larger of the two."""
+    smaller, positive = small * larger, x >= 0
+    return jnp.where(positive, larger, smaller), jnp.where(positive, smaller, larger)
+
+
+def sides_by_exponentials(
+    x: Float[Array, "..."], small: Float[Array, "..."], larger: Float[Array, "..."]
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """`sides_by_sign` for a TPU, the same numbers.
+
+    There XLA would pack the signs for the gradient and unpack them again, which takes longer than
+    two exponentials.
+    """
+    del small
+    return jnp.exp(jnp.minimum(x, 0)) * larger, jnp.exp(jnp.minimum(-x, 0)) * larger
 
 
 @sigmoid_terms.defjvp

@@ -12,7 +12,10 @@ from maskformer_jax.losses import (
     dice_from_sums,
     dice_loss,
     pixel_cross_entropy,
+    sides_by_exponentials,
+    sides_by_sign,
     sigmoid_focal_loss,
+    sigmoid_terms,
     weighted_cross_entropy,
 )
 
@@ -162,3 +165,22 @@ def test_pixel_cross_entropy_worked_numbers() -> None:
     maps = jnp.asarray(np.log([[1.0, 2.0, 1.0], [1.0, 1.0, 3.0]]), jnp.float32)[None, :, None]
     loss = pixel_cross_entropy(maps, jnp.array([[[0, 1, -1]]]))
     np.testing.assert_allclose(loss, [[[np.log(2), np.log(3), 0]]], rtol=1e-6)
+
+
+def test_sides_by_exponentials_are_those_by_sign() -> None:
+    x = jnp.concatenate(
+        [jnp.linspace(-120, 120, 2001), jnp.array([0.0, -0.0, 1e-30, -1e-30, 3e38])]
+    )
+    small = jnp.exp(-jnp.abs(x))
+    larger = 1 / (1 + small)
+    found = sides_by_exponentials(x, small, larger)
+    for ours, wanted in zip(found, sides_by_sign(x, small, larger), strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
+def test_a_tpu_takes_exponentials_and_others_the_sign() -> None:
+    traced = jax.jit(sigmoid_terms).trace(jnp.zeros(8))
+    for platform in ("cpu", "cuda", "tpu"):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert text.count("stablehlo.exponential ") == (3 if platform == "tpu" else 1)
+        assert ("stablehlo.compare" in text) == (platform != "tpu")
