@@ -5,7 +5,7 @@ PyTorch's legacy rule without a half-pixel offset. Source indices and weights de
 sizes, so they are computed once, in NumPy, at trace time.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,8 @@ from jax import Array
 from jaxtyping import Float, Int, Shaped
 
 from maskformer_jax.types import Size
+
+_MXU_COLUMNS = 128  # that a TPU's matrix unit sums over at once
 
 
 def padded_size(size: Size, multiple: int) -> Size:
@@ -62,7 +64,7 @@ def resize_bilinear(
     if x.shape[-2] != height:
         x = _resize_axis(x, height, axis=-2, precision=precision)
     if x.shape[-1] != width:
-        x = _resize_axis(x, width, axis=-1, precision=precision)
+        x = _resize_columns(x, width, precision=precision)
     return x
 
 
@@ -203,6 +205,34 @@ def bilinear_taps_of_data(
     weight = fraction.astype(jnp.float32) / (2 * out_size).astype(jnp.float32)
     low = jnp.minimum(low, in_size - 1)
     return Taps(low, jnp.minimum(low + 1, in_size - 1), weight)
+
+
+def _resize_columns(x: Array, width: int, *, precision: jax.lax.Precision) -> Array:
+    """Resize the last axis; on a TPU block by block, where few of a row's pixels matter to each."""
+    dense = partial(_resize_axis, out_size=width, axis=-1, precision=precision)
+    if not _MXU_COLUMNS < x.shape[-1] < width:
+        return dense(x)
+    blocks = partial(resize_columns_by_blocks, width=width, precision=precision)
+    return jax.lax.platform_dependent(x, tpu=blocks, default=dense)
+
+
+def resize_columns_by_blocks(
+    x: Float[Array, "... w"], *, width: int, precision: jax.lax.Precision, block: int = 256
+) -> Float[Array, "... W"]:
+    """Resize the last axis with bilinear weights, `block` columns of the result by a product each.
+
+    A product with all columns is mostly one with zeros. It costs a TPU nothing as long as the
+    columns are no more than it sums over at once.
+    """
+    weights = _bilinear_matrix(x.shape[-1], width)
+    results = []
+    for begin in range(0, width, block):
+        matrix = weights[begin : begin + block]
+        used = np.flatnonzero(matrix.any(axis=0))
+        columns = slice(used[0], used[-1] + 1)
+        part = jnp.asarray(matrix[:, columns], x.dtype)
+        results.append(jnp.einsum("oi,...i->...o", part, x[..., columns], precision=precision))
+    return jnp.concatenate(results, axis=-1)
 
 
 def _resize_axis(x: Array, out_size: int, *, axis: int, precision: jax.lax.Precision) -> Array:

@@ -15,6 +15,7 @@ from maskformer_jax.resize import (
     padded_size,
     repeat_by_product,
     resize_bilinear,
+    resize_columns_by_blocks,
     resize_nearest,
 )
 
@@ -123,3 +124,29 @@ def test_pixels_repeated_by_a_product_are_those_of_a_copy(axis: int) -> None:
     copy, expected = jax.vjp(lambda x: jnp.repeat(x, 3, axis=axis), x)
     np.testing.assert_array_equal(product, copy)
     np.testing.assert_allclose(pull_back(copy)[0], expected(copy)[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "block"), [((130, 517), 128), ((130, 512), 256), ((40, 9), 4)])
+def test_columns_by_blocks_are_those_of_one_product(size: tuple[int, int], block: int) -> None:
+    length, width = size
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, length)), jnp.float32)
+    cotangent = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, width)), jnp.float32)
+    highest = jax.lax.Precision.HIGHEST
+
+    def by_blocks(x: jax.Array) -> jax.Array:
+        return resize_columns_by_blocks(x, width=width, precision=highest, block=block)
+
+    found, pull = jax.vjp(by_blocks, x)
+    wanted, pull_wanted = jax.vjp(lambda x: resize_bilinear(x, (3, width)), x)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(pull(cotangent)[0], pull_wanted(cotangent)[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "products"), [(128, 1), (129, 3)])
+def test_a_tpu_resizes_long_rows_by_blocks(width: int, products: int) -> None:
+    """1 to 3 products: 4 x 129 columns are 2 blocks of 256 and one of 4."""
+    traced = jax.jit(lambda x: resize_bilinear(x, (2, 4 * width))).trace(jnp.zeros((2, width)))
+    for platform in ("cpu", "cuda", "tpu"):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        expected = products if platform == "tpu" else 1
+        assert text.count("stablehlo.dot_general") == expected
