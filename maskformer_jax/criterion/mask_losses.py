@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.criterion.layers import map_layers
+from maskformer_jax.criterion.map_pieces import Pieces, take_rows, with_pieces
 from maskformer_jax.criterion.masks import Masks
 from maskformer_jax.criterion.pixel_valid import valid_at_points
 from maskformer_jax.criterion.point_sampling import draw_uncertain_points, sample_bilinear
@@ -124,13 +125,16 @@ def _sum_over_slots(
 ) -> tuple[Array, Array, Array]:
     """The sum of both losses, the focal loss and the dice loss, [l] each."""
 
-    def add_slot(slot: Array, sums: Array) -> Array:
-        maps, query = _take_maps(rows, slot, truth)
-        _, losses = _slot_losses(maps, query, slot, truth, weights, settings)
-        return sums + losses
+    def sum_slots(pieces: Pieces) -> Array:
+        def add_slot(slot: Array, sums: Array) -> Array:
+            maps, query = _take_maps(pieces, slot, truth)
+            _, losses = _slot_losses(maps, query, slot, truth, weights, settings)
+            return sums + losses
 
-    sums = jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, _zeros(rows, truth))
-    return _by_layer(sums)
+        start = _zeros(truth, rows.dtype)
+        return jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, start)
+
+    return _by_layer(with_pieces(sum_slots, rows))
 
 
 def _forward(
@@ -141,18 +145,22 @@ def _forward(
     _, layers, slots = truth.assignment.shape
     losses_of = jax.value_and_grad(_slot_losses, has_aux=True)
 
-    def add_slot(slot: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        sums, gradients = carry
-        maps, query = _take_maps(rows, slot, truth)
-        (_, losses), gradient = losses_of(maps, query, slot, truth, weights, settings)
-        block = gradient.reshape(1, images * layers, pixels)
-        return sums + losses, jax.lax.dynamic_update_slice_in_dim(gradients, block, slot, axis=0)
+    def sum_slots(pieces: Pieces) -> tuple[Array, Array]:
+        def add_slot(slot: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            sums, gradients = carry
+            maps, query = _take_maps(pieces, slot, truth)
+            (_, losses), gradient = losses_of(maps, query, slot, truth, weights, settings)
+            block = gradient.reshape(1, images * layers, pixels)
+            written = jax.lax.dynamic_update_slice_in_dim(gradients, block, slot, axis=0)
+            return sums + losses, written
 
-    # Slots come first, so that each turn writes one block of memory. The others need no values: no
-    # query is matched to them.
-    gradients = _unwritten((slots, images * layers, pixels), rows.dtype)
-    start = (_zeros(rows, truth), gradients)
-    sums, gradients = jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, start)
+        # Slots come first, so that each turn writes one block of memory. The others need no values:
+        # no query is matched to them.
+        gradients = _unwritten((slots, images * layers, pixels), rows.dtype)
+        start = (_zeros(truth, rows.dtype), gradients)
+        return jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, start)
+
+    sums, gradients = with_pieces(sum_slots, rows)
     slot_of = _slot_of_query(truth.assignment, num_rows // layers)
     return _by_layer(sums), (gradients, slot_of)
 
@@ -184,9 +192,9 @@ def _unwritten(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     )
 
 
-def _zeros(rows: Array, truth: _Truth) -> Float[Array, "2 b l"]:
+def _zeros(truth: _Truth, dtype: DTypeLike) -> Float[Array, "2 b l"]:
     # Of each image: summed over images in the loop, devices would wait for each other in each turn.
-    return jnp.zeros((2, *truth.assignment.shape[:2]), rows.dtype)
+    return jnp.zeros((2, *truth.assignment.shape[:2]), dtype)
 
 
 def _by_layer(sums: Float[Array, "2 b l"]) -> tuple[Array, Array, Array]:
@@ -255,11 +263,11 @@ def _slot_of_query(assignment: Int[Array, "b l n"], num_queries: int) -> Int[Arr
 
 
 def _take_maps(
-    rows: Float[Array, "b lq p"], slot: Int[Array, ""], truth: _Truth
+    pieces: Pieces, slot: Int[Array, ""], truth: _Truth
 ) -> tuple[Float[Array, "b l p"], Int[Array, "b l"]]:
     """The maps that a slot is matched to, and their queries."""
     query = jax.lax.dynamic_index_in_dim(truth.assignment, slot, axis=2, keepdims=False)
     layers = query.shape[1]
-    queries = rows.shape[1] // layers
+    queries = pieces[0].shape[1] // layers
     row = jnp.maximum(query, 0) + queries * jnp.arange(layers)[None]
-    return jnp.take_along_axis(rows, row[..., None], axis=1), query
+    return take_rows(pieces, row), query

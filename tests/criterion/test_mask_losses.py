@@ -1,12 +1,16 @@
 """Mask losses: against plain formulas, of overlapping masks, without ignored pixels, at points."""
 
+from unittest.mock import Mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from loss_cases import NUM_CLASSES, SLOTS, assert_same, draw, evaluate, make_batch, pack
 from scipy.optimize import linear_sum_assignment
 
 from maskformer_jax.config import LossConfig
+from maskformer_jax.criterion import map_pieces
 from maskformer_jax.criterion.criterion import compute_losses
 from maskformer_jax.criterion.mask_losses import compute_mask_losses
 from maskformer_jax.criterion.masks import DisjointMasks
@@ -46,6 +50,26 @@ def test_masks_are_compared_as_by_the_plain_formula() -> None:
     cotangent = jnp.stack([layers, zero, zero])
     assert_same(pull_back(cotangent), plain_pull_back(cotangent), atol=1e-6)
     assert not jnp.any(pull_back(jnp.stack([zero, layers, layers]))[0])
+
+
+def test_the_program_of_a_tpu_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions, batch = draw()
+    assignment = jnp.array([[[-1, 3, 0, -1], [2, -1, 5, -1]], [[1, 0, -1, -1], [-1, -1, -1, -1]]])
+    masks = DisjointMasks(jnp.asarray(batch.segment_map), 4)
+
+    def total(mask_logits: jax.Array) -> jax.Array:
+        return compute_mask_losses(mask_logits, assignment, masks).total.sum()
+
+    mask_logits = jnp.asarray(predictions.mask_logits)
+    expected = jax.value_and_grad(total)(mask_logits)
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, tpu, default: tpu(*args))
+    monkeypatch.setattr(map_pieces, "LONGEST_ROW", mask_logits[0, 0, 0].size // 2 - 1)
+    cuts = Mock(side_effect=map_pieces.cut_rows)
+    monkeypatch.setattr(map_pieces, "cut_rows", cuts)
+    assert_same(total(mask_logits), expected[0])
+    for found, wanted in zip(jax.value_and_grad(total)(mask_logits), expected, strict=True):
+        assert_same(found, wanted, atol=1e-6)
+    assert cuts.call_count == 2
 
 
 def test_the_memory_of_gradients_is_divided_among_gpus() -> None:
