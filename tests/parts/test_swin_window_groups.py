@@ -131,6 +131,15 @@ def test_groups_are_as_exact_in_16_bits() -> None:
         assert 0 < error <= 1.2 * np.sqrt(np.mean((windows - wanted) ** 2))
 
 
+def test_float32_parameters_have_gradients_in_a_float64_computation() -> None:
+    with jax.enable_x64(True):
+        x = jnp.asarray(draw(1, 10, 12, 8))
+        model = WindowAttention(2, 7, shift=3, dtype=jnp.float64)
+        variables = jax.tree.map(jnp.float32, model.init(jax.random.key(0), x))
+        gradients = jax.grad(lambda variables: model.apply(variables, x).sum())(variables)
+        assert {one.dtype for one in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
+
+
 def test_gradients_multiply_in_the_precision_that_was_asked_for() -> None:
     grouping = choose_grouping(7, 14)
     x = jax.ShapeDtypeStruct((1, 14, 14, 16), jnp.float32)

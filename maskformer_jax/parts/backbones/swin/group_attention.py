@@ -36,13 +36,15 @@ def attend_in_groups(
         bias: of each pair of query and key, which says what is hidden.
         regions: tokens of different ones are masked; None: of no others.
     """
+    dtype = at_least_float32_dtype(q.dtype)
+    bias = bias.swapaxes(1, 2).astype(dtype)
     apart = None
     if regions is not None:
         apart = jnp.where(regions[..., :, None] == regions[..., None, :], 0.0, MASKED)
-        apart = apart.astype(bias.dtype)[:, :, None]
+        apart = apart.astype(dtype)[:, :, None]
     # Read here, since the gradient is traced outside of a context that sets it.
     precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    return _attend(q, k, v, bias.swapaxes(1, 2), apart, precision)
+    return _attend(q, k, v, bias, apart, precision)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(5,))

@@ -98,7 +98,6 @@ def attend_by_windows(
     size = (x.shape[1], x.shape[2])
     windows = to_windows(x, window, shift=shift, extent=extent)
     qkv = multiply_kernel(windows, parameters.kernel) + parameters.bias[None, None, None]
-    # Split before the heads are told apart: a TPU copies less.
     num_heads = len(parameters.positions)
     heads = (*windows.shape[:-1], num_heads, windows.shape[-1] // num_heads)
     q, k, v = (part.reshape(heads) for part in jnp.split(qkv, 3, axis=-1))
