@@ -10,6 +10,7 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from maskformer_jax.parts.dot_product_attention import attend_to_values
 from maskformer_jax.parts.initializers import (
     glorot_uniform,
     linear_bias,
@@ -34,6 +35,7 @@ def attention(
         out_kernel_init=glorot_uniform,
         dtype=dtype,
         force_fp32_for_softmax=True,
+        attention_fn=attend_to_values,
         name=name,
     )
 
