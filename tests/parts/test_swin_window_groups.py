@@ -134,10 +134,16 @@ def test_groups_are_as_exact_in_16_bits() -> None:
 def test_float32_parameters_have_gradients_in_a_float64_computation() -> None:
     with jax.enable_x64(True):
         x = jnp.asarray(draw(1, 10, 12, 8))
-        model = WindowAttention(2, 7, shift=3, dtype=jnp.float64)
-        variables = jax.tree.map(jnp.float32, model.init(jax.random.key(0), x))
-        gradients = jax.grad(lambda variables: model.apply(variables, x).sum())(variables)
-        assert {one.dtype for one in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
+        parameters = Parameters(
+            jnp.asarray(draw(8, 24)), jnp.asarray(draw(24)), jnp.float32(draw(2, 49, 49))
+        )
+
+        @jax.grad
+        def gradients(parameters: Parameters) -> Any:
+            return attend_by_groups(x, parameters, None, window=7, shift=3).sum()
+
+        found = [one.dtype for one in gradients(parameters)]
+        assert found == [jnp.float64, jnp.float64, jnp.float32]
 
 
 def test_gradients_multiply_in_the_precision_that_was_asked_for() -> None:
