@@ -141,7 +141,11 @@ def sigmoid_terms(mask_logits: Float[Array, "..."]) -> SigmoidTerms:
     larger, log_sum = 1 / (1 + small), jnp.log1p(small)
 
     inside, outside = jax.lax.platform_dependent(
-        mask_logits, small, larger, tpu=sides_by_exponentials, default=sides_by_sign
+        mask_logits,
+        small,
+        larger,
+        tpu=lambda x, _, larger: sides_by_exponentials(x, larger),
+        default=sides_by_sign,
     )
     return SigmoidTerms(
         inside=inside,
@@ -160,14 +164,13 @@ def sides_by_sign(
 
 
 def sides_by_exponentials(
-    x: Float[Array, "..."], small: Float[Array, "..."], larger: Float[Array, "..."]
+    x: Float[Array, "..."], larger: Float[Array, "..."]
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """`sides_by_sign` for a TPU, the same numbers.
 
     There XLA would pack the signs for the gradient and unpack them again, which takes longer than
     two exponentials.
     """
-    del small
     return jnp.exp(jnp.minimum(x, 0)) * larger, jnp.exp(jnp.minimum(-x, 0)) * larger
 
 

@@ -144,7 +144,7 @@ def test_columns_by_blocks_are_those_of_one_product(size: tuple[int, int], block
 
 @pytest.mark.parametrize(("width", "products"), [(128, 1), (129, 3)])
 def test_a_tpu_resizes_long_rows_by_blocks(width: int, products: int) -> None:
-    """1 to 3 products: 4 x 129 columns are 2 blocks of 256 and one of 4."""
+    """Here 516 columns are two blocks of 256 and one of 4."""
     traced = jax.jit(lambda x: resize_bilinear(x, (2, 4 * width))).trace(jnp.zeros((2, width)))
     for platform in ("cpu", "cuda", "tpu"):
         text = traced.lower(lowering_platforms=(platform,)).as_text()

@@ -1,4 +1,4 @@
-"""Products with a kernel whose gradient a CPU computes quickly."""
+"""Products with a kernel, with gradients that a CPU or a TPU computes quickly."""
 
 from functools import partial
 from typing import Any
