@@ -78,15 +78,15 @@ def crop(array: np.ndarray, sizes: ImageSizes) -> np.ndarray:
 def check(infer, masks, *, rows: tuple = (None, 16), multiple: int = 32) -> None:
     """`infer(masks, sizes, rows_per_band)` gives the same maps both ways."""
     ways = [(rows_per_band, BOUNDS) for rows_per_band in rows] + [(None, TPU_BOUNDS)]
+    exact = [exact_sizes(case, multiple) for case in CASES]
+    all_expected = [infer(jnp.asarray(alone(masks, sizes)), sizes, None) for sizes in exact]
     for rows_per_band, bounds in ways:
         program = jax.jit(
             lambda masks, array, n=rows_per_band, bounds=bounds: infer(
                 masks, to_sizes(array, bounds), n
             )
         )
-        for case in CASES:
-            sizes = exact_sizes(case, multiple)
-            expected = infer(jnp.asarray(alone(masks, sizes)), sizes, None)
+        for sizes, expected in zip(exact, all_expected, strict=True):
             # Values outside of the image must not count, whatever they are.
             spoiled = np.full_like(masks, 1e4)
             spoiled[:, : -(-sizes.padded_size[0] // 4), : -(-sizes.padded_size[1] // 4)] = alone(
