@@ -41,6 +41,7 @@ CHANGES = {
     "train.checkpoint_every": 5,
     "train.eval_every": STEPS,
     "eval.short_edge": 64,
+    "mesh.data": 1,
 }
 WALL_CLOCK = ("steps_per_second", "images_per_second", "data_wait_share", "host_memory_gb")
 
