@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_as_users_do import FUSED_AS_USERS_DO
 from PIL import Image
 
 from maskformer_jax.checkpoints.export import write_published, write_workdir
@@ -15,6 +16,7 @@ from maskformer_jax.config.io import load_config
 from maskformer_jax.data.registry import load_dataset_info
 from maskformer_jax.data.transforms import resize_image, shortest_edge_size
 from maskformer_jax.errors import UserError
+from maskformer_jax.evaluation import devices
 from maskformer_jax.models.build import build_model
 from maskformer_jax.postprocess import semantic_inference
 from maskformer_jax.pretrained import PREDICTION_PROGRAMS, Loaded, load_pretrained
@@ -234,6 +236,8 @@ def test_exports_overwrite_no_folder_and_know_their_suffixes(files, saved):
 
 
 def test_thresholds_are_changed_without_the_network(saved, monkeypatch):
+    # Two programs compute the scores, with equal digits where loops are fused as users' are.
+    monkeypatch.setattr(devices, "inference_options", lambda *_, **__: FUSED_AS_USERS_DO)
     config = copy.deepcopy(saved.config)
     config.eval.task, config.eval.object_mask_threshold = "panoptic", 0.3
     config.eval.overlap_threshold = 0.1

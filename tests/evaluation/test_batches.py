@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from compiled_as_users_do import AS_USERS_DO
 
 from maskformer_jax.categories import Category
 from maskformer_jax.config import (
@@ -50,9 +51,8 @@ def make_config(batch_size: int) -> Config:
 @pytest.fixture(scope="module", autouse=True)
 def optimized() -> Iterator[None]:
     """Compile as users do: at the tests' own level most sums have the same order anyway."""
-    options = {"xla_backend_optimization_level": 3}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(devices_module, "inference_options", lambda *_, **__: options)
+        patch.setattr(devices_module, "inference_options", lambda *_, **__: AS_USERS_DO)
         yield
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_as_users_do import FUSED_AS_USERS_DO
 from flax import linen as nn
 
 from maskformer_jax.categories import Category
@@ -173,7 +174,8 @@ class OptimizedDevice(LocalDevices):
     """Compiles with vectorised sums, as users do; those of the tests' level lose more digits."""
 
     def spread(self, function, *, images=1):
-        return jax.jit(function, compiler_options={"xla_backend_optimization_level": 1})
+        options = FUSED_AS_USERS_DO | {"xla_backend_optimization_level": 1}
+        return jax.jit(function, compiler_options=options)
 
 
 class Blocks:

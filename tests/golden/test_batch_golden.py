@@ -1,10 +1,12 @@
 """Both golden images in one batch that is larger than either, their sizes as data."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from compiled_as_users_do import FUSED_AS_USERS_DO
 from golden_cases import CASES, WITH_CLASSES, assert_within
 
 from maskformer_jax.categories import Category
@@ -53,7 +55,7 @@ def test_both_images_in_one_larger_batch(case, model, variables, golden):
     network = make_network(inference_model(model).apply, precision="highest")
     postprocess = make_postprocess(config.eval, categories)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=FUSED_AS_USERS_DO)
     def run(variables: Any, batch: Any, sizes: Any) -> Any:
         predictions = network(variables, (batch, sizes[:, 1]))
         results = jax.lax.map(

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_as_users_do import FUSED_AS_USERS_DO
 from golden_cases import (
     PANOPTIC,
     SEMANTIC,
@@ -68,7 +69,7 @@ class Forward(NamedTuple):
 
 @pytest.fixture(scope="module")
 def forward(case: Case, model: Any, variables: Any, golden: dict) -> dict[str, Forward]:
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=FUSED_AS_USERS_DO)
     def run(variables: Any, images: jax.Array, image_valid: jax.Array) -> Any:
         return model.apply(
             variables,
