@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiled_as_users_do import AS_USERS_DO
 
 from maskformer_jax.checkpoints.load import find_config
+from maskformer_jax.evaluation import devices
 from maskformer_jax.pretrained import load_pretrained
 
 RUN, DATA = (os.environ.get(name) for name in ("MASKFORMER_CAMVID_RUN", "MASKFORMER_CAMVID"))
@@ -20,7 +22,8 @@ RUN, DATA = (os.environ.get(name) for name in ("MASKFORMER_CAMVID_RUN", "MASKFOR
 
 @pytest.mark.slow
 @pytest.mark.skipif(RUN is None or DATA is None, reason="no trained CamVid run was named")
-def test_labels_agree_in_bfloat16() -> None:
+def test_labels_agree_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "inference_options", lambda *_, **__: AS_USERS_DO)
     assert RUN is not None
     assert DATA is not None
     images = sorted((Path(DATA) / "images/val").iterdir())

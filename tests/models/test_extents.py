@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_as_users_do import FUSED_AS_USERS_DO
 
 from maskformer_jax.config import (
     FPNConfig,
@@ -94,7 +95,8 @@ def make_model(seed: int, make_variables: Any) -> Model:
 
 
 def predict(model: Model, images: np.ndarray, extents: np.ndarray) -> Predictions:
-    return jax.jit(model.module.apply)(model.variables, images, extent=jnp.asarray(extents))
+    apply = jax.jit(model.module.apply, compiler_options=FUSED_AS_USERS_DO)
+    return apply(model.variables, images, extent=jnp.asarray(extents))
 
 
 def relative_errors(
@@ -115,7 +117,8 @@ def relative_errors(
 def predict_alone(model: Model, index: int) -> Predictions:
     height, width = model.extents[index]
     image = model.images[index : index + 1, :height, :width]
-    return jax.jit(model.module.apply)(model.variables, image)
+    apply = jax.jit(model.module.apply, compiler_options=FUSED_AS_USERS_DO)
+    return apply(model.variables, image)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
