@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Four devices on one CPU, so that sharding is exercised. Compilation takes most of the time, so
 # the compiler optimizes less (the arithmetic is the same) and caches its results for later tests.
@@ -29,6 +30,10 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 for flag, value in FLAGS.items():
     if flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{flag}={value}".strip()
+
+# How long a case takes says nothing of the code where a shape is compiled or the machine is busy.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 pytest_plugins = ["drawn_variables", "compilations"]
 

@@ -21,18 +21,18 @@ from maskformer_jax.packed_masks import (
 MASKS = arrays.arrays(
     bool, st.tuples(st.integers(1, 3), st.integers(1, 3), st.sampled_from((1, 7, 8, 9, 21)))
 )
-UNHURRIED = settings(max_examples=50, deadline=None)  # each shape is compiled
+FEW = settings(max_examples=50)  # each shape is compiled
 
 
 @pytest.mark.parametrize("pack", [pack_masks, pack_by_product])
-@UNHURRIED
+@FEW
 @given(masks=MASKS)
 def test_packed_as_numpy_does(pack: Callable[[Any], Any], masks: np.ndarray) -> None:
     packed = np.asarray(pack(jnp.asarray(masks)))
     np.testing.assert_array_equal(packed, np.packbits(masks, axis=-1), strict=True)
 
 
-@UNHURRIED
+@FEW
 @given(masks=MASKS, cut=st.integers(0, 5))
 def test_unpacked_again(masks: np.ndarray, cut: int) -> None:
     packed = np.packbits(masks, axis=-1)

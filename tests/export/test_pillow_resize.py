@@ -54,7 +54,7 @@ def test_bits_are_those_of_pillow(size: tuple[int, int], new_size: tuple[int, in
 sides = st.integers(1, BOUND)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(height=sides, width=sides, new_height=sides, new_width=sides, seed=st.integers(0, 9))
 def test_bits_are_those_of_pillow_at_any_size(
     height: int, width: int, new_height: int, new_width: int, seed: int

@@ -19,7 +19,7 @@ MASKS = arrays.arrays(
 
 
 @pytest.mark.parametrize("count", [count_pixels, count_by_product])
-@settings(max_examples=50, deadline=None)  # each shape is compiled
+@settings(max_examples=50)  # each shape is compiled
 @given(masks=MASKS)
 def test_pixels_are_counted(count: Callable[[Any], Any], masks: np.ndarray) -> None:
     counted = np.asarray(count(jnp.asarray(masks)))
