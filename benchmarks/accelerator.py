@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parents[1]
 R50 = "ade20k-150/maskformer_R50_bs16_160k"
 SWIN = "ade20k-150/swin/maskformer_swin_tiny_bs16_160k"
+PANOPTIC = "coco-panoptic/swin/maskformer_panoptic_swin_large_IN21k_384_bs64_554k"
 PYTHON = (sys.executable, "-m")
 GOLDEN = (*PYTHON, "benchmarks.golden_on_device")
 PACKAGE = (*PYTHON, "maskformer_jax")
@@ -42,11 +43,13 @@ def list_stages(*, tiny: bool) -> list[Stage]:
     """All stages, most telling first."""
     train = ("--what=train", "--train-batch=16")
     infer = ("--what=infer", "--batch=1,16")
+    evaluate = ("--what=eval", "--batch=1,8")
     peer = ("--against=transformers",)
     size: tuple[str, ...] = ()
     steps = "400"
     if tiny:
         train, infer = ("--what=train", "--train-batch=1"), ("--what=infer", "--batch=1")
+        evaluate = ("--what=eval", "--batch=1")
         size, steps = ("--size=64x64", "--rounds=1"), "60"
     half = "--precision=bfloat16"
     package = f"{sys.executable} -m maskformer_jax"
@@ -62,7 +65,14 @@ def list_stages(*, tiny: bool) -> list[Stage]:
         Stage("golden Swin-T", (*GOLDEN, "maskformer_swin_tiny", "--out={out}"), 120),
         speed("train Swin-T", SWIN, 150, *train, *size, half, *peer, "--peer=eager"),
         speed("infer Swin-T", SWIN, 120, *infer, *size, *peer, "--peer=eager"),
-        speed("evaluation R50", R50, 90, "--what=eval", *infer[1:], *size),
+        speed("evaluation R50", R50, 90, *evaluate, *(size or ("--size=512x683",))),
+        speed(
+            "evaluation Swin-L panoptic",
+            PANOPTIC,
+            180,
+            *evaluate,
+            *(size or ("--size=800x1333",)),
+        ),
         Stage("training", ("bash", "-c", training), 90),
         speed("train R50, scipy", R50, 120, *train, *size, half, "--config.loss.matcher=scipy"),
         speed("train R50, compiled", R50, 200, *train, *size, half, *peer, "--peer=compile"),
