@@ -94,9 +94,12 @@ def make_model(seed: int, make_variables: Any) -> Model:
     return Model(module, make_variables(module, blank, seed=seed), images, extents)
 
 
+def compiled(model: Model) -> Any:
+    return jax.jit(model.module.apply, compiler_options=FUSED_AS_USERS_DO)
+
+
 def predict(model: Model, images: np.ndarray, extents: np.ndarray) -> Predictions:
-    apply = jax.jit(model.module.apply, compiler_options=FUSED_AS_USERS_DO)
-    return apply(model.variables, images, extent=jnp.asarray(extents))
+    return compiled(model)(model.variables, images, extent=jnp.asarray(extents))
 
 
 def relative_errors(
@@ -117,8 +120,7 @@ def relative_errors(
 def predict_alone(model: Model, index: int) -> Predictions:
     height, width = model.extents[index]
     image = model.images[index : index + 1, :height, :width]
-    apply = jax.jit(model.module.apply, compiler_options=FUSED_AS_USERS_DO)
-    return apply(model.variables, image)
+    return compiled(model)(model.variables, image)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
