@@ -8,6 +8,8 @@ differ by rounding.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,47 +60,54 @@ def resized(source: RowFunction, *, from_size: Size, to_size: Size) -> RowFuncti
     return rows_function
 
 
+class Resize(NamedTuple):
+    """A bilinear resize whose sizes are data within static bounds."""
+
+    from_size: tuple[Any, Any]  # (height, width), int32 scalars
+    to_size: tuple[Any, Any]  # likewise
+    from_bound: Size  # at least `from_size`
+    to_bound: Size  # at least `to_size`
+    # At least each side before over the side after; an image's size divided by a stride may be
+    # rounded up.
+    shrinkage: float
+
+
 def resized_within(
     source: RowFunction,
+    resizes: Sequence[Resize],
     *,
-    from_size: tuple[Array, Array],
-    to_size: tuple[Array, Array],
-    from_bound: Size,
-    to_bound: Size,
-    shrinkage: float,
     work: MapWork,
     read: ReadColumns | None = None,
 ) -> RowFunction:
-    """`resized` where the sizes are data within static bounds.
+    """`resized` where the sizes are data within static bounds, once or several times in a row.
+
+    What is linear in the pixels is multiplied before it meets them: two resizes cost no more than
+    one, and no map of the size between them exists.
 
     Args:
-        source: the rows of maps as large as `from_bound`, of which `from_size` is resized. What
-            they hold outside of that must be finite.
-        from_size: (height, width), int32 scalars.
-        to_size: (height, width), int32 scalars.
-        from_bound: at least `from_size`.
-        to_bound: at least `to_size`; the rows of the result have its width.
-        shrinkage: at least each side before over the side after resizing; an image's size divided
-            by a stride may be rounded up.
+        source: the rows of maps as large as the first resize's `from_bound`, of which its
+            `from_size` is resized. What they hold outside of that must be finite.
+        resizes: in their order. Each but the first may begin with a crop: its `from_size` may be
+            less than the `to_size` before.
         work: how the device works on maps.
         read: called with blocks of columns as they come, in place of returning the maps.
+
+    Returns:
+        Rows as wide as the last `to_bound`.
     """
+    shrinkage = math.prod(resize.shrinkage for resize in resizes)
+    width = resizes[-1].to_bound[1]
 
     def rows_function(rows: Int[Array, " n"]) -> Array:
-        taps = bilinear_taps_of_data(rows, from_size[0], to_size[0])
-        needed = _span(len(rows), from_bound[0], shrinkage)
-        start = jnp.minimum(taps.first[0], from_bound[0] - needed)
-        maps = source(start + jnp.arange(needed, dtype=jnp.int32))
-        matrix = _matrix(taps, start, needed, dtype=maps.dtype)
-
-        columns = jnp.arange(to_bound[1], dtype=jnp.int32)
-        taps = bilinear_taps_of_data(columns, from_size[1], to_size[1])
+        start, length, matrix_of = _window(rows, resizes, axis=0)
+        maps = source(start + jnp.arange(length, dtype=jnp.int32))
+        matrix = matrix_of(maps.dtype)
 
         def mix_rows(maps: Array) -> Array:
             return jnp.einsum("on,cnw->cow", matrix, maps, precision=work.precision)
 
         def mix_columns(maps: Array, read: ReadColumns | None) -> Array:
-            return _multiply_columns(maps, taps, shrinkage=shrinkage, work=work, read=read)
+            return _multiply_columns(maps, resizes, width=width, work=work, read=read)
 
         if shrinkage > 0.5:
             return mix_columns(mix_rows(maps), read)
@@ -111,25 +120,51 @@ def resized_within(
 
 def _multiply_columns(
     maps: Float[Array, "c n w"],
-    taps: Taps,
+    resizes: Sequence[Resize],
     *,
-    shrinkage: float,
+    width: int,
     work: MapWork,
     read: ReadColumns | None,
 ) -> Array:
     """Columns of a result, from those of maps, or what `read` makes of them."""
-    width, length = maps.shape[2], len(taps.first)
-    block = max(work.block, -(-length // _MOST_BLOCKS))
+    block = max(work.block, -(-width // _MOST_BLOCKS))
     mixed = []
-    for begin in range(0, length, block):
-        part = Taps(*(tap[begin : begin + block] for tap in taps))
-        needed = _span(len(part.first), width, shrinkage)
-        start = jnp.minimum(part.first[0], width - needed)
-        columns = jax.lax.dynamic_slice_in_dim(maps, start, needed, axis=2)
-        matrix = _matrix(part, start, needed, dtype=maps.dtype)
-        result = jnp.einsum("ow,cnw->cno", matrix, columns, precision=work.precision)
+    for begin in range(0, width, block):
+        columns = jnp.arange(begin, min(begin + block, width), dtype=jnp.int32)
+        start, length, matrix_of = _window(columns, resizes, axis=1)
+        used = jax.lax.dynamic_slice_in_dim(maps, start, length, axis=2)
+        matrix = matrix_of(maps.dtype)
+        result = jnp.einsum("ow,cnw->cno", matrix, used, precision=work.precision)
         mixed.append(result if read is None else read(result))
     return mixed[0] if len(mixed) == 1 else jnp.concatenate(mixed, axis=-1)
+
+
+class _Window(NamedTuple):
+    """What some consecutive pixels of a result are mixed from."""
+
+    start: Array  # the first pixel of the source, int32
+    length: int  # of them
+    matrix_of: Callable[[jnp.dtype], Float[Array, "o n"]]  # the weights, in a precision
+
+
+def _window(pixels: Int[Array, " n"], resizes: Sequence[Resize], *, axis: int) -> _Window:
+    """The part of the source of these pixels along one axis."""
+    steps = []
+    for resize in reversed(resizes):
+        taps = bilinear_taps_of_data(pixels, resize.from_size[axis], resize.to_size[axis])
+        bound = resize.from_bound[axis]
+        length = _span(len(pixels), bound, resize.shrinkage)
+        start = jnp.minimum(taps.first[0], bound - length)
+        pixels = start + jnp.arange(length, dtype=jnp.int32)
+        steps.append((taps, pixels))
+
+    def matrix_of(dtype: jnp.dtype) -> Float[Array, "o n"]:
+        last, *others = (_matrix(*step, dtype=dtype) for step in steps)
+        for one in others:
+            last = jnp.matmul(last, one, precision=jax.lax.Precision.HIGHEST)
+        return last
+
+    return _Window(start, length, matrix_of)
 
 
 def _span(length: int, most: int, shrinkage: float) -> int:
@@ -139,10 +174,9 @@ def _span(length: int, most: int, shrinkage: float) -> int:
     return min(math.floor((length - 1) * shrinkage) + 4, most)
 
 
-def _matrix(taps: Taps, start: Array, length: int, *, dtype: jnp.dtype) -> Float[Array, "o n"]:
-    """Weights of source pixels start, ..., start + length - 1 in pixels of the result."""
-    index = start + jnp.arange(length, dtype=jnp.int32)[None]
-    weight = taps.weight.astype(dtype)[:, None]
+def _matrix(taps: Taps, pixels: Int[Array, " n"], *, dtype: jnp.dtype) -> Float[Array, "o n"]:
+    """Weights of consecutive source pixels in those of the result."""
+    pixels, weight = pixels[None], taps.weight.astype(dtype)[:, None]
     zero = jnp.zeros((), dtype)
-    first = jnp.where(index == taps.first[:, None], 1 - weight, zero)
-    return first + jnp.where(index == taps.second[:, None], weight, zero)
+    first = jnp.where(pixels == taps.first[:, None], 1 - weight, zero)
+    return first + jnp.where(pixels == taps.second[:, None], weight, zero)

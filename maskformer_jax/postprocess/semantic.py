@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from maskformer_jax.postprocess.check_logits import check_logits
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.mask_readers import MaskReader, read_masks
-from maskformer_jax.postprocess.masks import input_masks, to_output
+from maskformer_jax.postprocess.masks import input_masks, output_masks, to_output
 from maskformer_jax.postprocess.row_bands import (
     ReadColumns,
     RowFunction,
@@ -125,9 +125,8 @@ def semantic_scores(
     """The rows of `semantic_inference`'s scores, or what `read` makes of them."""
     class_logits = class_logits.astype(at_least_float32_dtype(mask_logits.dtype))
     sums = _class_sums(class_logits, sizes.work.precision)
-    masks = input_masks(mask_logits, sizes)
-    if resize_before_inference:
-        masks = to_output(masks, sizes)
+    resized_masks = output_masks if resize_before_inference else input_masks
+    masks = resized_masks(mask_logits, sizes)
 
     def scores(rows: Int[Array, " n"]) -> Float[Array, "k n w"]:
         return sums(jax.nn.sigmoid(masks(rows)))
