@@ -5,9 +5,8 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
-from maskformer_jax.postprocess.mask_readers import MaskReader, read_masks
+from maskformer_jax.postprocess.mask_readers import MaskBand, MaskReader, read_masks
 from maskformer_jax.postprocess.query_selection import select_queries
-from maskformer_jax.postprocess.row_bands import join_bands
 from maskformer_jax.precision import at_least_float32_dtype
 from maskformer_jax.types import VOID
 
@@ -62,10 +61,10 @@ def general_reader(
     """
     queries = select_queries(class_logits, threshold=score_threshold)
 
-    def finish(owners: Array, height: int) -> Array:
-        labels = queries.label[join_bands(owners, height)]
-        return jnp.where(queries.selected.any(), labels, VOID)
+    def read(band: MaskBand) -> tuple[Array, tuple[()]]:
+        return queries.assign_pixels(band.probabilities), ()
 
-    return MaskReader(
-        lambda band: queries.assign_pixels(band.probabilities), finish, channels=len(class_logits)
-    )
+    def finish(owners: Array, _: tuple[()]) -> Array:
+        return jnp.where(queries.selected.any(), queries.label[owners], VOID)
+
+    return MaskReader(read, finish, channels=len(class_logits))

@@ -13,7 +13,6 @@ from maskformer_jax.postprocess.check_logits import check_logits
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.mask_readers import MaskBand, MaskReader, read_masks
 from maskformer_jax.postprocess.pixel_counts import count_pixels
-from maskformer_jax.postprocess.row_bands import join_bands
 from maskformer_jax.precision import at_least_float32_dtype
 
 
@@ -84,18 +83,18 @@ def instance_reader(
     class_score, pair = jax.lax.top_k(probabilities.ravel(), num_instances)
     query, label = pair // num_classes, (pair % num_classes).astype(jnp.int32)
 
-    def read(band: MaskBand) -> tuple[Array, Array, Array]:
+    def read(band: MaskBand) -> tuple[Array, tuple[Array, Array]]:
         inside = (band.logits > 0) & band.is_output[None]
         total = jnp.where(inside, band.probabilities, 0).sum(axis=(1, 2))
-        return pack_masks(inside)[query], total, count_pixels(inside)
+        return pack_masks(inside)[query], (total, count_pixels(inside))
 
-    def finish(bands: tuple[Array, Array, Array], height: int) -> Instances:
-        packed, total, area = bands
-        area = area.sum(axis=0)[query]
+    def finish(packed: Array, sums: tuple[Array, Array]) -> Instances:
+        total, area = sums
+        area = area[query]
         # The small constant keeps an empty mask from dividing by zero.
-        mask_score = total.sum(axis=0)[query] / (area.astype(class_logits.dtype) + 1e-6)
+        mask_score = total[query] / (area.astype(class_logits.dtype) + 1e-6)
         return Instances(
-            masks=join_bands(packed, height),
+            masks=packed,
             label=label,
             score=class_score * mask_score,
             valid=jnp.asarray(is_thing)[label] & (area > 0),

@@ -28,8 +28,9 @@ class MaskBand(NamedTuple):
 class MaskReader(NamedTuple):
     """What an inference reads from masks."""
 
-    read: Callable[[MaskBand], Any]  # to a tree of arrays
-    finish: Callable[[Any, int], Any]  # from these, stacked over bands, and the output's height
+    # To two trees of arrays: rows of maps, and what is added up over bands (`map_bands`).
+    read: Callable[[MaskBand], tuple[Any, Any]]
+    finish: Callable[[Any, Any], Any]  # from whole maps and sums
     channels: int  # how many maps `read` holds at once
 
 
@@ -50,16 +51,16 @@ def read_masks(
     """
     masks = output_masks(mask_logits, sizes)
 
-    def read_band(rows: Array, is_output: Array) -> list[Any]:
+    def read_band(rows: Array, is_output: Array) -> tuple[Any, Any]:
         logits = masks(rows)
         band = MaskBand(logits, jax.nn.sigmoid(logits), is_output)
-        return [reader.read(band) for reader in readers]
+        maps, sums = zip(*(reader.read(band) for reader in readers), strict=True)
+        return maps, sums
 
-    bands = map_bands(
+    maps, sums = map_bands(
         read_band,
         sizes=sizes,
         channels=max(len(mask_logits), *(reader.channels for reader in readers)),
         rows_per_band=rows_per_band,
     )
-    height = sizes.output_bound[0]
-    return tuple(reader.finish(read, height) for reader, read in zip(readers, bands, strict=True))
+    return tuple(reader.finish(*read) for reader, *read in zip(readers, maps, sums, strict=True))

@@ -12,7 +12,6 @@ from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds
 from maskformer_jax.postprocess.mask_readers import MaskBand, MaskReader, read_masks
 from maskformer_jax.postprocess.pixel_counts import count_pixels
 from maskformer_jax.postprocess.query_selection import select_queries
-from maskformer_jax.postprocess.row_bands import join_bands
 from maskformer_jax.precision import at_least_float32_dtype
 
 
@@ -94,18 +93,17 @@ def panoptic_reader(
     num_queries = len(class_logits)
     queries = select_queries(class_logits, threshold=object_mask_threshold)
 
-    def read(band: MaskBand) -> tuple[Array, Array, Array]:
+    def read(band: MaskBand) -> tuple[Array, tuple[Array, Array]]:
         owner = queries.assign_pixels(band.probabilities)
         owned = owner[None] == jnp.arange(num_queries, dtype=jnp.int32)[:, None, None]
         owned_area, mask_area = (
             count_pixels(pixels & band.is_output[None])
             for pixels in (owned, band.probabilities >= 0.5)
         )
-        return owner, owned_area, mask_area
+        return owner, (owned_area, mask_area)
 
-    def finish(bands: tuple[Array, Array, Array], height: int) -> PanopticSegmentation:
-        owners, owned_area, mask_area = bands
-        owned_area, mask_area = owned_area.sum(axis=0), mask_area.sum(axis=0)
+    def finish(owners: Array, areas: tuple[Array, Array]) -> PanopticSegmentation:
+        owned_area, mask_area = areas
         dtype = class_logits.dtype
         share = owned_area.astype(dtype) / jnp.maximum(mask_area, 1).astype(dtype)
         has_area = (owned_area > 0) & (mask_area > 0)
@@ -123,7 +121,7 @@ def panoptic_reader(
             return jnp.zeros(num_queries, values.dtype).at[slot].set(values, mode="drop")
 
         return PanopticSegmentation(
-            id_map=segment_id[join_bands(owners, height)],
+            id_map=segment_id[owners],
             valid=by_slot(starts_segment),
             label=by_slot(label),
             is_thing=by_slot(thing),

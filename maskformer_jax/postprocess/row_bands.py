@@ -43,17 +43,18 @@ def all_rows(source: RowFunction, height: int) -> Float[Array, "c h w"]:
 
 
 def map_bands(
-    function: Callable[[Int[Array, " n"], Bool[Array, "n _"]], Any],
+    function: Callable[[Int[Array, " n"], Bool[Array, "n _"]], tuple[Any, Any]],
     *,
     sizes: ImageSizes,
     channels: int,
     rows_per_band: int | None = None,
-) -> Any:
-    """Call a function for one band of output rows after another and stack the results.
+) -> tuple[Any, Any]:
+    """Call a function for one band of output rows after another.
 
     Args:
         function: takes row indices [n] and a mask, [n, 1] or [n, W], that is False outside of the
-            output: the last band is filled up by repeating the last row.
+            output: the last band is filled up by repeating the last row. It returns two trees of
+            arrays: rows of maps [..., n, W], and what is added up over bands, such as areas.
         sizes: of the image, of which those of the output are used.
         channels: how many maps the function holds at once, which determines the size of a band.
         rows_per_band: that size; by default as many rows as keep a band's maps within the bytes
@@ -61,45 +62,56 @@ def map_bands(
             of a multiple of rows that suits the device.
 
     Returns:
-        Arrays [bands, ...]. `join_bands` turns a result [bands, ..., n, W] into [..., H, W]. Where
-        sizes are data, bands below the image are zero.
+        The two trees: whole maps [..., H, W], which are zero below the last band of an image whose
+        size is data, and sums.
     """
     (height, width), (most_rows, most_columns) = sizes.output_size, sizes.output_bound
-    if rows_per_band is None:
-        row_bytes = 4 * channels * most_columns
-        few_rows = min(_FEW_ROWS, _FEW_ROWS_BYTES // row_bytes)
-        rows_per_band = max(sizes.work.band_bytes // row_bytes, few_rows, 1)
-        rows_per_band = -(-most_rows // -(-most_rows // rows_per_band))
-        multiple = sizes.work.row_multiple
-        rows_per_band = multiple * -(-rows_per_band // multiple)
-    else:
-        rows_per_band = min(rows_per_band, most_rows)
+    rows_per_band = _rows_of_band(sizes, channels=channels, rows_per_band=rows_per_band)
+    number = -(-most_rows // rows_per_band)
 
-    def one_band(start: Int[Array, ""]) -> Any:
-        rows = start + jnp.arange(rows_per_band, dtype=jnp.int32)
+    def one_band(i: Int[Array, ""]) -> tuple[Any, Any]:
+        rows = i * rows_per_band + jnp.arange(rows_per_band, dtype=jnp.int32)
         is_output = (rows < height)[:, None]
         if sizes.bounds is not None:
             is_output = is_output & (jnp.arange(most_columns) < width)[None]
         return function(jnp.minimum(rows, height - 1), is_output)
 
-    starts = jnp.arange(0, most_rows, rows_per_band, dtype=jnp.int32)
-    if len(starts) == 1:
-        return jax.tree.map(lambda result: result[None], one_band(starts[0]))
-    if sizes.bounds is None:
-        return jax.lax.map(one_band, starts)
-    # No time is spent below the image.
-    empty = jax.tree.map(
-        lambda result: jnp.zeros((len(starts), *result.shape), result.dtype),
-        jax.eval_shape(one_band, starts[0]),
-    )
-    return jax.lax.fori_loop(
-        0,
-        -(-height // rows_per_band),
-        lambda i, bands: jax.tree.map(
-            lambda band, result: band.at[i].set(result), bands, one_band(starts[i])
-        ),
-        empty,
-    )
+    def add_band(i: Int[Array, ""], total: tuple[Any, Any]) -> tuple[Any, Any]:
+        def write(whole: Array, rows: Array) -> Array:
+            # In place, where joining bands afterwards would copy them all.
+            begin = i * rows_per_band
+            return jax.lax.dynamic_update_slice_in_dim(whole, rows, begin, axis=rows.ndim - 2)
+
+        (maps, sums), (rows, terms) = total, one_band(i)
+        return jax.tree.map(write, maps, rows), jax.tree.map(jnp.add, sums, terms)
+
+    if number == 1:
+        maps, sums = one_band(jnp.int32(0))
+    else:
+        rows, terms = jax.eval_shape(one_band, jax.ShapeDtypeStruct((), jnp.int32))
+        blank = jax.tree.map(lambda x: _blank(x, number * rows_per_band), rows)
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), terms)
+        # No time is spent below the image.
+        count = number if sizes.bounds is None else -(-height // rows_per_band)
+        maps, sums = jax.lax.fori_loop(0, count, add_band, (blank, zeros))
+    return jax.tree.map(lambda whole: whole[..., :most_rows, :], maps), sums
+
+
+def _rows_of_band(sizes: ImageSizes, *, channels: int, rows_per_band: int | None) -> int:
+    most_rows, most_columns = sizes.output_bound
+    if rows_per_band is not None:
+        return min(rows_per_band, most_rows)
+    row_bytes = 4 * channels * most_columns
+    few_rows = min(_FEW_ROWS, _FEW_ROWS_BYTES // row_bytes)
+    rows = max(sizes.work.band_bytes // row_bytes, few_rows, 1)
+    rows = -(-most_rows // -(-most_rows // rows))
+    multiple = sizes.work.row_multiple
+    return multiple * -(-rows // multiple)
+
+
+def _blank(rows: jax.ShapeDtypeStruct, height: int) -> Array:
+    *front, _, width = rows.shape
+    return jnp.zeros((*front, height, width), rows.dtype)
 
 
 def best_class(scores: Float[Array, "k n w"]) -> Int[Array, "n w"]:
@@ -118,17 +130,13 @@ def join_rows(
         channels: as for `map_bands`.
         rows_per_band: likewise.
     """
-    bands = map_bands(
-        lambda index, _: rows(index), sizes=sizes, channels=channels, rows_per_band=rows_per_band
+    joined, _ = map_bands(
+        lambda index, _: (rows(index), ()),
+        sizes=sizes,
+        channels=channels,
+        rows_per_band=rows_per_band,
     )
-    return join_bands(bands, sizes.output_bound[0])
-
-
-def join_bands(bands: Array, height: int) -> Array:
-    """Join [bands, ..., n, W] into [..., H, W], dropping the padding of the last band."""
-    joined = jnp.moveaxis(bands, 0, -3)
-    joined = joined.reshape(*joined.shape[:-3], -1, joined.shape[-1])
-    return joined[..., :height, :]
+    return joined
 
 
 def take(maps: Array, indices: Any, *, axis: int) -> Array:

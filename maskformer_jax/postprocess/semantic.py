@@ -17,7 +17,6 @@ from maskformer_jax.postprocess.row_bands import (
     RowFunction,
     all_rows,
     best_class,
-    join_bands,
     join_rows,
 )
 from maskformer_jax.precision import at_least_float32_dtype
@@ -108,8 +107,8 @@ def semantic_reader(
     """
     scores = _class_sums(class_logits, precision)
     return MaskReader(
-        lambda band: best_class(scores(band.probabilities)),
-        join_bands,
+        lambda band: (best_class(scores(band.probabilities)), ()),
+        lambda labels, _: labels,
         channels=max(class_logits.shape[1] - 1, len(class_logits)),
     )
 

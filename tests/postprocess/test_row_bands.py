@@ -22,7 +22,7 @@ from maskformer_jax.postprocess import (
 )
 from maskformer_jax.postprocess.image_sizes import MapWork, SizeBounds
 from maskformer_jax.postprocess.resized_rows import resized
-from maskformer_jax.postprocess.row_bands import all_rows, join_bands, map_bands, rows_of
+from maskformer_jax.postprocess.row_bands import all_rows, map_bands, rows_of
 from maskformer_jax.resize import resize_bilinear
 
 RNG = np.random.default_rng(3)
@@ -46,29 +46,43 @@ def test_number_and_size_of_bands(
     output_size: tuple[int, int], channels: int, rows_per_band: int | None, bands: int, rows: int
 ) -> None:
     height = output_size[0]
-    indices, valid = map_bands(
-        lambda *band: band,
+    lengths = set()
+
+    def read(index: jax.Array, is_output: jax.Array) -> tuple[jax.Array, Any]:
+        lengths.add(len(index))
+        return index[:, None], (
+            1,
+            is_output.astype(int),
+            jnp.where(is_output[:, 0], index, 0).sum(),
+        )
+
+    indices, (count, valid, total) = map_bands(
+        read,
         sizes=ImageSizes(output_size, output_size, output_size),
         channels=channels,
         rows_per_band=rows_per_band,
     )
-    assert indices.shape == (bands, rows)
-    assert valid.shape == (bands, rows, 1)
-    expected = np.arange(bands * rows)
-    np.testing.assert_array_equal(indices.ravel(), np.minimum(expected, height - 1))
-    np.testing.assert_array_equal(valid.ravel(), expected < height)
+    assert lengths == {rows}
+    assert count == bands
+    assert valid.shape == (rows, 1)
+    assert valid.sum() == height
+    assert total == height * (height - 1) // 2
+    np.testing.assert_array_equal(indices, np.arange(height)[:, None])
 
 
-def test_joined_bands_equal_the_whole_maps() -> None:
-    whole = RNG.normal(size=(3, 10, 7))
-    bands = map_bands(
-        lambda rows, _: jnp.asarray(whole)[:, rows],
-        sizes=ImageSizes((10, 7), (10, 7), (10, 7)),
-        channels=3,
-        rows_per_band=4,
+def test_maps_of_bands_are_joined_and_the_rest_is_added_up() -> None:
+    whole = RNG.integers(100, size=(3, 10, 7))
+
+    def read(rows: jax.Array, is_output: jax.Array) -> tuple[Any, Any]:
+        maps = jnp.asarray(whole)[:, rows]
+        return {"maps": maps, "first": maps[0]}, jnp.where(is_output, maps, 0).sum(axis=(1, 2))
+
+    maps, sums = map_bands(
+        read, sizes=ImageSizes((10, 7), (10, 7), (10, 7)), channels=3, rows_per_band=4
     )
-    assert bands.shape == (3, 3, 4, 7)
-    np.testing.assert_array_equal(join_bands(bands, 10), jnp.asarray(whole))
+    np.testing.assert_array_equal(maps["maps"], whole)
+    np.testing.assert_array_equal(maps["first"], whole[0])
+    np.testing.assert_array_equal(sums, whole.sum(axis=(1, 2)))
 
 
 @pytest.mark.parametrize("to_size", [(6, 8), (13, 5), (4, 17), (1, 1), (6, 9), (8, 5), (7, 6)])
@@ -144,8 +158,10 @@ def test_bounds_say_how_large_bands_are(work: MapWork, bands: int, rows: int) ->
     # A row of 100 maps takes 80,000 bytes: 104, 52 or 13 rows, made alike.
     bounds = SizeBounds((128, 128), (100, 200), 1.0, work)
 
-    def band_of_rows(size: jax.Array) -> jax.Array:
+    def band_of_rows(size: jax.Array) -> Any:
         sizes = ImageSizes((128, 128), (128, 128), (size[0], size[1]), bounds)
-        return map_bands(lambda rows, _: rows, sizes=sizes, channels=100)
+        return map_bands(lambda index, _: (index[:, None], (1, index)), sizes=sizes, channels=100)
 
-    assert jax.eval_shape(band_of_rows, jnp.array([100, 200])).shape == (bands, rows)
+    indices, (count, last) = band_of_rows(jnp.array([100, 200]))
+    assert (count, *last.shape) == (bands, rows)
+    np.testing.assert_array_equal(indices, np.arange(100)[:, None])

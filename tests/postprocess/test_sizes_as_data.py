@@ -329,9 +329,10 @@ def test_augmented_labels(logits):
 
 def test_bands_below_an_image_are_not_computed():
     sizes = ImageSizes((32, 32), (32, 32), (jnp.int32(10), jnp.int32(4)), BOUNDS)
-    bands = jax.jit(
+    maps, count = jax.jit(
         lambda: map_bands(
-            lambda rows, _: jnp.ones((1, 8, 4)), sizes=sizes, channels=1, rows_per_band=8
+            lambda rows, _: (jnp.ones((1, 8, 4)), 1), sizes=sizes, channels=1, rows_per_band=8
         )
     )()
-    np.testing.assert_array_equal(bands.sum(axis=(1, 2, 3)), [32] * 2 + [0] * 17)
+    assert count == 2
+    np.testing.assert_array_equal(maps[0].sum(axis=1), [4] * 16 + [0] * (LARGEST[0] - 16))
