@@ -5,18 +5,13 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maskformer_jax.atomic_write import write_atomically
 from maskformer_jax.commands.parser import CommandParser, read_config, user_path
 from maskformer_jax.config import Config
 from maskformer_jax.errors import UserError
 from maskformer_jax.types import Size
-
-if TYPE_CHECKING:
-    import jax
-
-    from maskformer_jax.planning.topology import Topology
 
 SUMMARY = (
     "Compile the train step, or evaluation, for devices that are not there, and print what one run "
@@ -47,11 +42,18 @@ def run(argv: Sequence[str]) -> None:
         "--size", type=_size, metavar="HxW", help="of the images; by default the recipe's largest"
     )
     parser.add_argument(
+        "--output-size",
+        type=_size,
+        metavar="HxW",
+        help="of results, with --what=eval: that of the image on disk; by default --size",
+    )
+    parser.add_argument(
         "--segments",
         type=int,
         default=20,
         metavar="N",
-        help="in the image that has most; the loss takes a turn for each (default: 20)",
+        help="in the image that has most, with --what=train: the loss takes a turn for each "
+        "(default: 20)",
     )
     parser.add_argument(
         "--json", type=user_path, metavar="FILE", help="also write the figures there"
@@ -64,44 +66,54 @@ def run(argv: Sequence[str]) -> None:
     # Nothing runs here, and libtpu would look for a TPU if JAX asked it for one.
     jax.config.update("jax_platforms", "cpu")
 
+    from maskformer_jax.commands.planned_programs import (
+        PlannedProgram,
+        plan_evaluation,
+        plan_step,
+    )
     from maskformer_jax.planning.cost import read_cost
     from maskformer_jax.planning.report import describe_plan, plan_record
-    from maskformer_jax.planning.topology import describe_topology
+    from maskformer_jax.planning.topology import Topology, describe_topology
 
     if config.loss.matcher == "scipy":
         raise UserError(
             "config.loss.matcher is 'scipy', but must be 'auto' or 'jax': a callback to the host "
             "cannot be compiled for devices that are not there"
         )
+    if arguments.output_size and arguments.what == "train":
+        raise UserError("--output-size is of results, and needs --what=eval")
     topology = describe_topology(arguments.topology)
-    lowered, title = _lower(arguments.what, config, topology, arguments.size)
+
+    def lower(config: Config, topology: Topology) -> PlannedProgram:
+        size, segments, output_size = arguments.size, arguments.segments, arguments.output_size
+        if arguments.what == "train":
+            return plan_step(config, topology, size=size, segments=segments)
+        return plan_evaluation(config, topology, size=size, output_size=output_size)
+
+    program = lower(config, topology)
     begin = time.perf_counter()
-    compiled = lowered.compile()
+    compiled = program.lowered.compile()
     seconds = time.perf_counter() - begin
     flops = None
     if compiled.cost_analysis() is None:
-        flops = _count_operations(arguments.what, config, topology, arguments.size)
-    cost = read_cost(compiled, unknown_turns=arguments.segments, flops=flops)
-    print(describe_plan(title, topology, cost, turns=arguments.segments, seconds=seconds))
+        # XLA counts no operations for GPUs that are not there, but for a CPU it does, of all
+        # images of a step, but of one image of an evaluation, before it compiles anything.
+        host = topology._replace(devices=jax.devices("cpu")[:1])
+        analysis: Any = lower(_for_one_device(config), host).lowered.cost_analysis()
+        train = arguments.what == "train"
+        share = 1 / len(topology.devices) if train else config.eval.batch_size
+        flops = float(analysis["flops"]) * share
+    cost = read_cost(compiled, unknown_turns=program.turns, flops=flops)
+    print(describe_plan(program.title, topology, cost, turns=program.turns, seconds=seconds))
     if arguments.json:
-        record = plan_record(title, topology, cost, seconds=seconds)
+        record = plan_record(program.title, topology, cost, seconds=seconds)
         write_atomically(arguments.json, json.dumps(record, indent=1) + "\n")
 
 
-def _count_operations(what: str, config: Config, topology: "Topology", size: Size | None) -> float:
-    """Operations of one device, as XLA counts them for a CPU in the program it has yet to compile.
-
-    For GPUs that are not there it does not count any.
-    """
-    import jax
-
-    host = topology._replace(devices=jax.devices("cpu")[:1])
+def _for_one_device(config: Config) -> Config:
     alone = copy.deepcopy(config)
     alone.mesh.data, alone.mesh.fsdp, alone.eval.batch_size = -1, 1, 1
-    analysis: Any = _lower(what, alone, host, size)[0].cost_analysis()
-    # All images of a step, but of an evaluation one image of one device.
-    share = 1 / len(topology.devices) if what == "train" else config.eval.batch_size
-    return float(analysis["flops"]) * share
+    return alone
 
 
 def _size(text: str) -> Size:
@@ -109,62 +121,3 @@ def _size(text: str) -> Size:
     if not found:
         raise ValueError(text)
     return int(found[1]), int(found[2])
-
-
-def _lower(
-    what: str, config: Config, topology: "Topology", size: Size | None
-) -> tuple["jax.stages.Lowered", str]:
-    """The program that is asked for, and what it does."""
-    lower = _lower_step if what == "train" else _lower_evaluation
-    return lower(config, topology, size)
-
-
-def _lower_step(
-    config: Config, topology: "Topology", size: Size | None
-) -> tuple["jax.stages.Lowered", str]:
-    """The train step of a run on all devices."""
-    import jax
-
-    from maskformer_jax.training.cost_report import abstract_batch
-    from maskformer_jax.training.loop import Training
-    from maskformer_jax.training.mesh import abstract_arrays, batch_sharding
-
-    training = Training(config, devices=topology.devices)
-    batch = abstract_batch(config, size=size)
-    sharding = batch_sharding(training.mesh)
-    batch = abstract_arrays(batch, jax.tree.map(lambda _: sharding, batch))
-    height, width = batch.image.shape[1:3]
-    title = (
-        f"{config.name}: a train step of {config.train.batch_size} images of {height} x {width} "
-        f"in {config.model.compute_dtype}, {training.mesh.shape['data']} (data) x "
-        f"{training.mesh.shape['fsdp']} (fsdp)"
-    )
-    return training.step.lower(training.template, batch), title
-
-
-def _lower_evaluation(
-    config: Config, topology: "Topology", size: Size | None
-) -> tuple["jax.stages.Lowered", str]:
-    """Network and post-processing of one batch on the devices of one host."""
-    import jax
-
-    from maskformer_jax.data.registry import load_dataset_info
-    from maskformer_jax.evaluation.buckets import Bucket
-    from maskformer_jax.evaluation.devices import LocalDevices
-    from maskformer_jax.evaluation.programs import Programs
-    from maskformer_jax.models.build import build_model
-    from maskformer_jax.zoo.cost import measure_cost
-
-    info = load_dataset_info(config.data.dataset)
-    model = build_model(config.model, num_classes=info.num_classes)
-    size = size or measure_cost(config, num_classes=info.num_classes).input_size
-    devices = [one for one in topology.devices if one.process_index == 0]
-    programs = Programs(model, config, categories=info.categories, devices=LocalDevices(devices))
-    blank: Any = jax.ShapeDtypeStruct((1, 64, 64, 3), "uint8")
-    variables = jax.eval_shape(model.init, jax.random.key(0), blank)
-    bucket = Bucket(image_size=size, output_size=size, shrinkage=1.0, exact=False)
-    title = (
-        f"{config.name}: evaluation ({config.eval.task}) of {programs.batch_size} images of "
-        f"{size[0]} x {size[1]} in {config.model.compute_dtype} on one host"
-    )
-    return programs.lower(variables, bucket), title

@@ -206,6 +206,24 @@ def make_postprocess(
     return infer
 
 
+def most_maps(settings: EvalConfig, *, num_queries: int | None, num_classes: int) -> int:
+    """The maps that post-processing holds at once, which determine the size of its bands.
+
+    Args:
+        settings: task and rules.
+        num_queries: Q; None for a per-pixel baseline.
+        num_classes: K.
+    """
+    if num_queries is None:
+        return num_classes
+    most = num_queries
+    if settings.task != "instance" and settings.semantic_rule == "class_sum":
+        most = max(most, num_classes)
+    if settings.task != "semantic":
+        most = max(most, min(settings.max_instances, num_queries * num_classes))
+    return most
+
+
 def make_augmented(
     settings: EvalConfig, views: Sequence[tuple[ImageSizes | SizeBounds, bool]]
 ) -> Program:

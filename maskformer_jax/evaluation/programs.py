@@ -21,10 +21,12 @@ from maskformer_jax.evaluation.inference import (
     make_inference,
     make_network,
     make_prediction,
+    most_maps,
 )
 from maskformer_jax.evaluation.views import Views, expand_views
 from maskformer_jax.models.build import inference_model
 from maskformer_jax.postprocess.image_sizes import ImageSizes, SizeBounds, map_work
+from maskformer_jax.postprocess.row_bands import count_bands
 from maskformer_jax.precision import precision_of_masks, resolve_precision
 from maskformer_jax.progress import Progress
 from maskformer_jax.resize import padded_size
@@ -86,6 +88,22 @@ class Programs:
     def lower(self, variables: Any, bucket: Bucket) -> jax.stages.Lowered:
         """Lower the program of `infer` for variables, or their shapes, without compiling it."""
         return self._lower(_Job(self._inference(bucket), variables, self._blank_batch(bucket)))
+
+    def count_bands(self, bucket: Bucket) -> int:
+        """The bands of rows in which post-processing computes a result of the largest size."""
+        bounds = self.sizes(bucket)
+        if isinstance(bounds, SizeBounds):
+            sizes = ImageSizes(bounds.padded_size, bucket.image_size, bucket.output_size, bounds)
+        else:
+            sizes = bounds
+        model = self._config.model
+        masked = model.head == "mask_classification"
+        channels = most_maps(
+            self._config.eval,
+            num_queries=model.transformer_decoder.num_queries if masked else None,
+            num_classes=len(self._categories),
+        )
+        return count_bands(sizes, channels=channels)
 
     def compile(self, variables: Any, buckets: Sequence[Bucket]) -> None:
         """Compile all programs of buckets side by side, with a progress line."""

@@ -97,6 +97,11 @@ def map_bands(
     return jax.tree.map(lambda whole: whole[..., :most_rows, :], maps), sums
 
 
+def count_bands(sizes: ImageSizes, *, channels: int) -> int:
+    """The bands of a result as large as its bounds, by `map_bands`'s default."""
+    return -(-sizes.output_bound[0] // _rows_of_band(sizes, channels=channels, rows_per_band=None))
+
+
 def _rows_of_band(sizes: ImageSizes, *, channels: int, rows_per_band: int | None) -> int:
     most_rows, most_columns = sizes.output_bound
     if rows_per_band is not None:
