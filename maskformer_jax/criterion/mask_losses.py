@@ -23,6 +23,7 @@ from maskformer_jax.criterion.point_sampling import draw_uncertain_points, sampl
 from maskformer_jax.losses import focal_and_dice_loss
 from maskformer_jax.resize import resize_bilinear
 from maskformer_jax.types import Size
+from maskformer_jax.unwritten import unwritten
 
 
 class MaskLosses(NamedTuple):
@@ -156,7 +157,7 @@ def _forward(
 
         # Slots come first, so that each turn writes one block of memory. The others need no values:
         # no query is matched to them.
-        gradients = _unwritten((slots, images * layers, pixels), rows.dtype)
+        gradients = unwritten((slots, images * layers, pixels), rows.dtype)
         start = (_zeros(truth, rows.dtype), gradients)
         return jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, start)
 
@@ -179,17 +180,6 @@ def _backward(
 
 
 _sum_over_slots.defvjp(_forward, _backward)
-
-
-def _unwritten(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Memory to be written to; only a TPU leaves it as it is.
-
-    On a GPU each device would hold the memory of all: XLA does not divide there what it does not
-    fill.
-    """
-    return jax.lax.platform_dependent(
-        tpu=lambda: jax.lax.empty(shape, dtype), default=lambda: jnp.zeros(shape, dtype)
-    )
 
 
 def _zeros(truth: _Truth, dtype: DTypeLike) -> Float[Array, "2 b l"]:

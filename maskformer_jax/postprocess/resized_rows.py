@@ -104,7 +104,8 @@ def resized_within(
         matrix = matrix_of(maps.dtype)
 
         def mix_rows(maps: Array) -> Array:
-            return jnp.einsum("on,cnw->cow", matrix, maps, precision=work.precision)
+            mixed = jnp.einsum("on,cnw->ocw", matrix, maps, precision=work.precision)
+            return mixed.swapaxes(0, 1)
 
         def mix_columns(maps: Array, read: ReadColumns | None) -> Array:
             return _multiply_columns(maps, resizes, width=width, work=work, read=read)

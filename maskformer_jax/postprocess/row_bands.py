@@ -15,6 +15,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int, Shaped
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
+from maskformer_jax.unwritten import unwritten
 
 # Row indices [n], consecutive except that the last row may be repeated -> maps [c, n, w].
 RowFunction = Callable[[Array], Array]
@@ -62,8 +63,8 @@ def map_bands(
             of a multiple of rows that suits the device.
 
     Returns:
-        The two trees: whole maps [..., H, W], which are zero below the last band of an image whose
-        size is data, and sums.
+        The two trees: whole maps [..., H, W], which hold anything below the last band of an image
+        whose size is data, and sums.
     """
     (height, width), (most_rows, most_columns) = sizes.output_size, sizes.output_bound
     rows_per_band = _rows_of_band(sizes, channels=channels, rows_per_band=rows_per_band)
@@ -89,7 +90,7 @@ def map_bands(
         maps, sums = one_band(jnp.int32(0))
     else:
         rows, terms = jax.eval_shape(one_band, jax.ShapeDtypeStruct((), jnp.int32))
-        blank = jax.tree.map(lambda x: _blank(x, number * rows_per_band), rows)
+        blank = jax.tree.map(lambda x: _whole(x, number * rows_per_band), rows)
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), terms)
         # No time is spent below the image.
         count = number if sizes.bounds is None else -(-height // rows_per_band)
@@ -114,9 +115,9 @@ def _rows_of_band(sizes: ImageSizes, *, channels: int, rows_per_band: int | None
     return multiple * -(-rows // multiple)
 
 
-def _blank(rows: jax.ShapeDtypeStruct, height: int) -> Array:
+def _whole(rows: jax.ShapeDtypeStruct, height: int) -> Array:
     *front, _, width = rows.shape
-    return jnp.zeros((*front, height, width), rows.dtype)
+    return unwritten((*front, height, width), rows.dtype)
 
 
 def best_class(scores: Float[Array, "k n w"]) -> Int[Array, "n w"]:
