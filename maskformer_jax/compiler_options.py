@@ -12,6 +12,10 @@ Options = dict[str, str | bool]
 # fusion types leaves it out.
 _NO_YNN: Options = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
+# The CPU compiler takes JAX's optimization barriers out before it looks for equal computations and
+# for what can be fused, so that they would have no effect; without this pass they stay.
+_KEEP_BARRIERS: Options = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+
 # Before a convolution of a few images the TPU compiler cuts each into up to 32 strips and
 # convolves those as a batch. Every norm, sum and activation beside it then copies between the two
 # forms, which costs several times what the convolution gains (docs/benchmarks.md). Not so with one
@@ -35,14 +39,13 @@ def training_options(device: jax.Device, *, images: int = 1, remat: bool = False
         device: one of those that the program is compiled for, which this process can use.
         images: that each device has at a time.
         remat: keep XLA from merging the recomputation that `jax.checkpoint` asks for with the first
-            computation. It puts barriers between the two, which the CPU compiler takes out before
-            it looks for equal computations, so that nothing would be saved; others leave them in.
+            computation, without which nothing would be saved. It puts barriers between the two.
     """
     options = _common_options(device, images)
     if device.platform == "cpu":
         options |= _only_known(_NO_YNN, device)
         if remat:
-            options["xla_disable_hlo_passes"] = "cse_barrier_expander"
+            options |= _KEEP_BARRIERS
     return options
 
 
@@ -53,7 +56,10 @@ def inference_options(device: jax.Device, *, images: int = 1) -> Options:
         device: one of those that the program is compiled for, which this process can use.
         images: that each device has at a time.
     """
-    return _common_options(device, images)
+    options = _common_options(device, images)
+    if device.platform == "cpu":
+        options |= _KEEP_BARRIERS  # those of `parts.computed_once`
+    return options
 
 
 def _common_options(device: jax.Device, images: int) -> Options:

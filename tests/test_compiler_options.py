@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from unittest.mock import Mock
@@ -52,8 +53,20 @@ def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch: pytest.Monkey
     assert training_options(CPU) == {}
 
 
-def test_inference_on_a_cpu_needs_none() -> None:
-    assert inference_options(CPU) == {}
+def test_inference_on_a_cpu_keeps_barriers() -> None:
+    options = inference_options(CPU)
+    assert options == {"xla_disable_hlo_passes": "cse_barrier_expander"}
+
+    def read_twice(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        once = jax.lax.optimization_barrier(jnp.sin(x))
+        return once.sum(), jnp.cumsum(once)
+
+    def sines(options: dict) -> int:
+        compiled = jax.jit(read_twice, compiler_options=options).lower(jnp.ones(99)).compile()
+        return len(re.findall(r" sine\(", compiled.as_text()))
+
+    assert sines({}) == 2
+    assert sines(options) == 1
 
 
 def test_products_on_a_gpu_are_left_to_cublas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from maskformer_jax.compiler_options import inference_options
 from maskformer_jax.parts.backbones.resnet.model import BLOCKS, ResNet
 
 IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(2, 37, 50, 3)), jnp.float32)
@@ -112,3 +115,19 @@ def test_dilations_widen_the_view_of_res5_and_keep_its_size(make_variables):
     np.testing.assert_array_equal(plain[16], dilated[16])
     assert plain[32].shape == dilated[32].shape
     assert jnp.abs(plain[32] - dilated[32]).max() > 1e-2
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_inference_on_a_cpu_adds_up_each_block_once(depth: int) -> None:
+    """No block's sum is computed again inside of the next one's."""
+    model = ResNet(depth=depth, width=8)
+    images = jnp.zeros((1, 32, 32, 3))
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+
+    def most_rectified(options: dict[str, Any]) -> int:
+        lowered = jax.jit(model.apply, compiler_options=options).lower(variables, images)
+        parts = lowered.compile().as_text().split("\n}")
+        return max(part.count(" maximum(") for part in parts if "%fused" in part)
+
+    assert most_rectified(inference_options(jax.devices("cpu")[0])) == 1
+    assert most_rectified({}) > 1

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.parts.backbones.resnet.config import EXPANSION
 from maskformer_jax.parts.backbones.resnet.frozen_batch_norm import FrozenBatchNorm
+from maskformer_jax.parts.computed_once import computed_once
 from maskformer_jax.parts.extent import Extent, at_stride, clear_outside
 from maskformer_jax.parts.group_norm import GroupNorm
 from maskformer_jax.parts.initializers import msra_fill
@@ -110,7 +111,7 @@ class BasicBlock(nn.Module):
         y = conv_norm(self.features, 3, name="conv2")(nn.relu(y), at_stride(extent, self.stride))
         if x.shape[-1] != self.features:
             x = conv_norm(self.features, 1, self.stride, name="shortcut")(x, extent)
-        return nn.relu(x + y)
+        return computed_once(nn.relu(x + y))
 
 
 class BottleneckBlock(nn.Module):
@@ -137,4 +138,4 @@ class BottleneckBlock(nn.Module):
         y = conv_norm(features, 1, name="conv3")(nn.relu(y), at_stride(extent, self.stride))
         if x.shape[-1] != features:
             x = conv_norm(features, 1, self.stride, name="shortcut")(x, extent)
-        return nn.relu(x + y)
+        return computed_once(nn.relu(x + y))
