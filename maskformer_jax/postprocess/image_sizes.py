@@ -16,6 +16,7 @@ class MapWork(NamedTuple):
     row_multiple: int = 1
     # Columns of a result that are mixed in one product, at least.
     block: int = 64
+    read_by_block: bool = False  # what is read from a result, before its columns are joined
     precision: jax.lax.Precision = jax.lax.Precision.HIGHEST  # of products
 
 
@@ -27,7 +28,13 @@ def map_work(platform: str, precision: jax.lax.Precision) -> MapWork:
     columns are mixed from.
     """
     if platform == "tpu":
-        return MapWork(band_bytes=64 * 2**20, row_multiple=32, block=125, precision=precision)
+        return MapWork(
+            band_bytes=64 * 2**20,
+            row_multiple=32,
+            block=125,
+            read_by_block=True,
+            precision=precision,
+        )
     return MapWork(precision=precision)
 
 

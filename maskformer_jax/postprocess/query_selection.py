@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
+from maskformer_jax.postprocess.largest import index_of_largest
+
 
 class SelectedQueries(NamedTuple):
     """The most likely class of each query, and which queries take part in inference."""
@@ -24,7 +26,7 @@ class SelectedQueries(NamedTuple):
             masks: mask probabilities, 0..1.
         """
         products = jnp.where(self.selected[:, None, None], self.score[:, None, None] * masks, -1)
-        return jnp.argmax(products, axis=0).astype(jnp.int32)
+        return index_of_largest(products)
 
 
 def select_queries(

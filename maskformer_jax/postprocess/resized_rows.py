@@ -136,8 +136,9 @@ def _multiply_columns(
         used = jax.lax.dynamic_slice_in_dim(maps, start, length, axis=2)
         matrix = matrix_of(maps.dtype)
         result = jnp.einsum("ow,cnw->cno", matrix, used, precision=work.precision)
-        mixed.append(result if read is None else read(result))
-    return mixed[0] if len(mixed) == 1 else jnp.concatenate(mixed, axis=-1)
+        mixed.append(read(result) if read is not None and work.read_by_block else result)
+    joined = mixed[0] if len(mixed) == 1 else jnp.concatenate(mixed, axis=-1)
+    return joined if read is None or work.read_by_block else read(joined)
 
 
 class _Window(NamedTuple):

@@ -15,6 +15,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int, Shaped
 
 from maskformer_jax.postprocess.image_sizes import ImageSizes
+from maskformer_jax.postprocess.largest import index_of_largest
 from maskformer_jax.unwritten import unwritten
 
 # Row indices [n], consecutive except that the last row may be repeated -> maps [c, n, w].
@@ -122,7 +123,7 @@ def _whole(rows: jax.ShapeDtypeStruct, height: int) -> Array:
 
 def best_class(scores: Float[Array, "k n w"]) -> Int[Array, "n w"]:
     """The class 0..K-1 with the highest score at every pixel; the first of equal ones."""
-    return jnp.argmax(scores, axis=0).astype(jnp.int32)
+    return index_of_largest(scores)
 
 
 def join_rows(

@@ -180,10 +180,10 @@ def test_masks_of_the_input_never_exist(logits):
 
 
 def test_columns_are_read_as_they_come():
-    """In blocks where columns come last; what is read is joined."""
+    """In blocks where columns come last, if the device likes it; what is read is joined."""
     maps = jnp.asarray(np.random.default_rng(0).normal(size=(5, 20, 30)), jnp.float32)
 
-    def rows_of_result(shrinkage, to_size, read):
+    def rows_of_result(shrinkage, to_size, read, *, by_block=True):
         return resized_within(
             rows_of(maps),
             [
@@ -195,7 +195,7 @@ def test_columns_are_read_as_they_come():
                     shrinkage=shrinkage,
                 )
             ],
-            work=BOUNDS.work._replace(block=16),
+            work=BOUNDS.work._replace(block=16, read_by_block=by_block),
             read=read,
         )(jnp.arange(to_size[0]))
 
@@ -209,6 +209,10 @@ def test_columns_are_read_as_they_come():
         labels = rows_of_result(shrinkage, to_size, read)
         np.testing.assert_array_equal(labels, best_class(rows_of_result(shrinkage, to_size, None)))
         assert widths == ([16, 14] if shrinkage == 1 else [120])
+        widths.clear()
+        joined = rows_of_result(shrinkage, to_size, read, by_block=False)
+        np.testing.assert_array_equal(joined, labels)
+        assert widths == [to_size[1]]
 
 
 @pytest.mark.parametrize("before", [False, True])
