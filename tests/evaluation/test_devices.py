@@ -36,10 +36,10 @@ def test_the_compiler_is_told_how_many_images_a_device_has(
 @pytest.mark.parametrize(
     ("platform", "dtype", "expected"),
     [
-        ("tpu", "float32", MapWork(2**26, 32, 125, HIGHEST)),
-        ("tpu", "bfloat16", MapWork(2**26, 32, 125, HIGH)),
-        ("cpu", "float32", MapWork(2**22, 1, 64, HIGHEST)),
-        ("gpu", "bfloat16", MapWork(2**22, 1, 64, HIGH)),
+        ("tpu", "float32", MapWork(2**26, 32, 125, True, HIGHEST)),
+        ("tpu", "bfloat16", MapWork(2**26, 32, 125, True, HIGH)),
+        ("cpu", "float32", MapWork(2**22, 1, 64, False, HIGHEST)),
+        ("gpu", "bfloat16", MapWork(2**22, 1, 64, False, HIGH)),
     ],
 )
 def test_work_on_maps_suits_platform_and_precision(
