@@ -16,7 +16,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.criterion.layers import map_layers
-from maskformer_jax.criterion.map_pieces import Pieces, take_rows, with_pieces
+from maskformer_jax.criterion.map_pieces import (
+    Pieces,
+    cut_rows,
+    take_of_each,
+    take_rows,
+    with_pieces,
+)
 from maskformer_jax.criterion.masks import Masks
 from maskformer_jax.criterion.pixel_valid import valid_at_points
 from maskformer_jax.criterion.point_sampling import draw_uncertain_points, sample_bilinear
@@ -141,42 +147,48 @@ def _sum_over_slots(
 def _forward(
     rows: Array, truth: _Truth, weights: MaskWeights, settings: _Settings
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
-    """The losses, and for the backward pass the gradient of each slot's maps."""
+    """The losses, and for the backward pass the gradient of each query's maps."""
     images, num_rows, pixels = rows.shape
     _, layers, slots = truth.assignment.shape
     losses_of = jax.value_and_grad(_slot_losses, has_aux=True)
+    slot_of = _slot_of_query(truth.assignment, num_rows // layers)
 
     def sum_slots(pieces: Pieces) -> tuple[Array, Array]:
-        def add_slot(slot: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        def add_slot(slot: Array, carry: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
             sums, gradients = carry
             maps, query = _take_maps(pieces, slot, truth)
             (_, losses), gradient = losses_of(maps, query, slot, truth, weights, settings)
             block = gradient.reshape(1, images * layers, pixels)
-            written = jax.lax.dynamic_update_slice_in_dim(gradients, block, slot, axis=0)
+            written = tuple(
+                jax.lax.dynamic_update_slice_in_dim(whole, part, slot, axis=0)
+                for whole, part in zip(gradients, cut_rows(block, length), strict=True)
+            )
             return sums + losses, written
 
         # Slots come first, so that each turn writes one block of memory. The others need no values:
         # no query is matched to them.
-        gradients = unwritten((slots, images * layers, pixels), rows.dtype)
+        length = pieces[0].shape[-1]
+        gradients = tuple(
+            unwritten((slots, images * layers, piece.shape[-1]), rows.dtype) for piece in pieces
+        )
         start = (_zeros(truth, rows.dtype), gradients)
-        return jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, start)
+        sums, gradients = jax.lax.fori_loop(0, _count_slots(truth.assignment), add_slot, start)
+        index = jnp.maximum(slot_of, 0).reshape(images * layers, -1)
+        return sums, take_of_each(gradients, index).reshape(rows.shape)
 
-    sums, gradients = with_pieces(sum_slots, rows)
-    slot_of = _slot_of_query(truth.assignment, num_rows // layers)
-    return _by_layer(sums), (gradients, slot_of)
+    sums, by_query = with_pieces(sum_slots, rows)
+    return _by_layer(sums), (by_query, slot_of)
 
 
 def _backward(
     settings: _Settings, residuals: tuple[Array, Array], cotangents: tuple[Array, Array, Array]
 ) -> tuple[Array, None, None]:
     gradients, slot_of = residuals
-    images, layers, queries = slot_of.shape
-    index = jnp.maximum(slot_of, 0).reshape(images * layers, queries)
-    by_query = jax.vmap(lambda maps, slots: maps[slots], in_axes=(1, 0))(gradients, index)
-    by_query = by_query.reshape(images, layers, queries, -1)
     total, _, _ = cotangents
-    by_query = jnp.where((slot_of >= 0)[..., None], by_query * total.reshape(1, -1, 1, 1), 0)
-    return by_query.reshape(images, layers * queries, -1), None, None
+    by_query = gradients.reshape(*slot_of.shape, -1) * total.reshape(1, -1, 1, 1)
+    # Those of queries without a segment may be anything.
+    by_query = jnp.where((slot_of >= 0)[..., None], by_query, 0)
+    return by_query.reshape(gradients.shape), None, None
 
 
 _sum_over_slots.defvjp(_forward, _backward)

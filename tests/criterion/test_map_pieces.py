@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.criterion.map_pieces import LONGEST_ROW, cut_rows, take_rows, with_pieces
+from maskformer_jax.criterion.map_pieces import (
+    LONGEST_ROW,
+    cut_rows,
+    take_of_each,
+    take_rows,
+    with_pieces,
+)
 
 
 @pytest.mark.parametrize("length", [1, 4, 5, 10, 11])
@@ -19,6 +25,16 @@ def test_rows_of_pieces_are_whole(length: int) -> None:
     found = take_rows(pieces, index)
     for image in range(2):
         np.testing.assert_array_equal(found[image], rows[image][index[image]])
+
+
+@pytest.mark.parametrize("length", [1, 4, 10])
+def test_forms_of_each_row_are_whole(length: int) -> None:
+    forms = jnp.asarray(np.random.default_rng(0).normal(size=(7, 3, 10)))
+    index = jnp.asarray([[6, 0], [2, 2], [0, 5]])
+    found = take_of_each(cut_rows(forms, length), index)
+    assert found.shape == (3, 2, 10)
+    for row in range(3):
+        np.testing.assert_array_equal(found[row], forms[index[row], row])
 
 
 @pytest.mark.parametrize("pixels", [LONGEST_ROW, LONGEST_ROW + 1])
