@@ -234,7 +234,7 @@ def test_products_have_the_precision_that_bounds_say(logits, before):
     for line in lower(jax.lax.Precision.HIGH):
         assert "HIGH, HIGH]" in line
     highest = lower(HIGHEST)
-    assert len(highest) >= (3 if before else 4)
+    assert len(highest) >= 4
     for line in highest:
         assert "HIGHEST, HIGHEST]" in line
 
